@@ -1,0 +1,72 @@
+"""Random numbers as a function of (seed, step, purpose, sample): nothing to save, nothing to restore.
+
+Each number comes from a Philox counter-based generator whose key is a hash of the seed, the step, the
+purpose and the sample's index in the global batch. A resumed run therefore draws what an unbroken one
+draws, and neither the number of processes nor gradient accumulation changes what a sample gets.
+"""
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def keyed_generator(*key: int | str) -> np.random.Generator:
+    """A Philox generator that depends on ``key`` alone, the same on every machine."""
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, np.uint64)))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The draws of one micro-batch.
+
+    Attributes:
+        seed: the run's seed.
+        step: the iteration, from 0.
+        first: index of this micro-batch's first sample in the global batch of the iteration.
+        total: size of the global batch (processes x accumulation x micro-batch), for stratified laws.
+        rank: this process's rank, for what differs by process and not by sample.
+    """
+
+    seed: int
+    step: int
+    first: int = 0
+    total: int = 1
+    rank: int = 0
+
+    def uniform(self, purpose: str, batch_size: int, stratified: bool = False) -> Tensor:
+        """Uniform draws in [0, 1), float32, shape (B,), on the CPU.
+
+        With ``stratified`` the global batch has one draw in each of ``total`` equal bins, in an order
+        shuffled by iteration.
+        """
+        values = np.array(
+            [keyed_generator(self.seed, self.step, purpose, self.first + i).random() for i in range(batch_size)]
+        )
+        if stratified:
+            bins = keyed_generator(self.seed, self.step, purpose, "bins").permutation(self.total)
+            values = (bins[self.first : self.first + batch_size] + values) / self.total
+        # A float64 just below 1 can round to 1 in float32; the interval stays half-open.
+        return torch.from_numpy(np.minimum(values.astype(np.float32), np.nextafter(np.float32(1), np.float32(0))))
+
+    def integers(self, purpose: str, batch_size: int, high: int) -> Tensor:
+        """Integers in [0, high), int64, shape (B,), on the CPU."""
+        values = [
+            int(keyed_generator(self.seed, self.step, purpose, self.first + i).integers(high))
+            for i in range(batch_size)
+        ]
+        return torch.tensor(values, dtype=torch.int64)
+
+    def normal(
+        self, purpose: str, shape: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Standard normal draws, float32, of ``shape`` with the batch first."""
+        values = np.empty((shape[0], math.prod(shape[1:])), np.float32)
+        for i, row in enumerate(values):
+            keyed_generator(self.seed, self.step, purpose, self.first + i).standard_normal(dtype=np.float32, out=row)
+        return torch.from_numpy(values).reshape(tuple(shape)).to(device)
