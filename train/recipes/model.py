@@ -1,0 +1,29 @@
+"""The network that is trained: a new one, or one that goes on from weights."""
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from train.recipes.architecture import ArchitectureRecipe
+from train.recipes.recipe import Recipe
+
+
+class ModelRecipe(Recipe):
+    """Either weights or architecture."""
+
+    weights: str | None = None
+    """Folder of a transformer in diffusers' layout to start from."""
+
+    architecture: ArchitectureRecipe | None = None
+    """Shape of a new transformer with random weights."""
+
+    vae: str | None = None
+    """Folder or hub name of the autoencoder that makes the latents; none trains on pixels in [-1, 1]."""
+
+    @model_validator(mode="after")
+    def _one_start(self) -> "ModelRecipe":
+        if (self.weights is None) == (self.architecture is None):
+            found = "neither" if self.weights is None else "both"
+            raise PydanticCustomError(
+                "one_start", "give weights or architecture, one of the two; found {found}", {"found": found}
+            )
+        return self

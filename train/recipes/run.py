@@ -1,0 +1,49 @@
+"""What an entry point of training runs."""
+
+from typing import ClassVar
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from train.recipes.recipe import Recipe
+from train.recipes.train import TrainRecipe
+
+#: The entry point that runs a recipe, by the value of its key ``recipe``.
+ENTRY_POINTS = {"base": "train.base", "cdm": "train.cdm", "classifier": "train.features"}
+
+
+class RunRecipe(Recipe):
+    """A whole recipe: the kind that its file names, the loop, and what the subclass adds.
+
+    Attributes:
+        networks: names of the networks that are trained, first the one that previews draw with.
+    """
+
+    networks: ClassVar[tuple[str, ...]]
+
+    recipe: str
+    """Kind of recipe, which says what entry point runs it."""
+
+    train: TrainRecipe
+    """The loop: length, optimizers, precision, checkpoints, reports."""
+
+    @model_validator(mode="after")
+    def _names_are_networks(self) -> "RunRecipe":
+        for key, names in (("lr_of", self.train.lr_of), ("ema_of", self.train.ema_of or [])):
+            for name in names:
+                if name not in self.networks:
+                    raise PydanticCustomError(
+                        "network",
+                        "train.{key} names {found}; the networks of this recipe are {expected}",
+                        {"key": key, "found": repr(name), "expected": ", ".join(self.networks)},
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _previews_have_prompts(self) -> "RunRecipe":
+        preview = getattr(self, "preview", None)
+        if self.train.preview_every and preview is not None and not preview.prompts:
+            raise PydanticCustomError(
+                "preview", "train.preview_every asks for previews, but preview.prompts is empty"
+            )
+        return self
