@@ -3,11 +3,10 @@
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
 from train.recipes.lora import LoRARecipe
 from train.recipes.preview import PreviewRecipe, check_sigmas
-from train.recipes.recipe import Recipe
+from train.recipes.recipe import Recipe, problem
 from train.recipes.run import RunRecipe
 
 TimeLaw = Literal["uniform", "uniform_capped", "logit_normal"]
@@ -35,10 +34,10 @@ class CDMSettings(Recipe):
     """Draw the rollout's sigmas one in each of as many equal bins instead of independently."""
 
     fixed_grid: list[float] | None = None
-    """Sigmas of every rollout before the shift, for instance [1, 0.75, 0.5, 0.25]; none draws them anew."""
+    """Sigmas of every rollout before the shift, for instance [1, 0.75, 0.5, 0.25]; null draws them anew."""
 
     shift: float | None = Field(default=None, gt=0)
-    """Static time shift of the rollout; none takes the teacher's scheduler's."""
+    """Static time shift of the rollout; null takes the teacher's scheduler's."""
 
     time_min: float = Field(default=0.02, ge=0, lt=1)
     """Times that are drawn for losses are clamped to at least this."""
@@ -100,27 +99,19 @@ class CDMSettings(Recipe):
     """Share of the fake score's data that are predictions off the trajectory."""
 
     double_matching: bool = False
-    """Put a second distribution matching at the anchor in place of the off-trajectory loss (the control of
-    the ablations)."""
+    """Draw distribution matching at the anchor twice and add both: with weight_off_trajectory 0, the control
+    of the ablations that costs as much as CDM."""
 
     @model_validator(mode="after")
     def _ranges_are_ranges(self) -> "CDMSettings":
         for low, high in (("sigma_low", "sigma_high"), ("time_min", "time_max")):
-            if getattr(self, low) >= getattr(self, high):
-                raise PydanticCustomError(
-                    "range",
-                    "{low} is {found_low} and {high} is {found_high}; expected the first below the second",
-                    {
-                        "low": low,
-                        "found_low": getattr(self, low),
-                        "high": high,
-                        "found_high": getattr(self, high),
-                    },
-                )
+            found = getattr(self, low), getattr(self, high)
+            if found[0] >= found[1]:
+                raise problem(f"{low} is {found[0]} and {high} is {found[1]}; expected the first below the second")
         if self.fixed_grid is not None:
             check_sigmas(self.fixed_grid, "fixed_grid")
         if self.weight_guidance == self.weight_matching == self.weight_off_trajectory == 0:
-            raise PydanticCustomError("weights", "all three weights are 0, so the student has no loss")
+            raise problem("all three weights are 0, so the student has no loss; set one above 0")
         return self
 
 
@@ -131,7 +122,7 @@ class FewStepPreviewRecipe(PreviewRecipe):
     """Network evaluations of a picture."""
 
     sigmas: list[float] | None = Field(default_factory=lambda: [1.0, 0.75, 0.5, 0.25])
-    """Noise levels before the time shift, falling from 1, one a step; none spaces them evenly. The student's
+    """Noise levels before the time shift, falling from 1, one a step; null spaces them evenly. The student's
     pipeline keeps them as its default."""
 
 
@@ -147,7 +138,7 @@ class CDMRecipe(RunRecipe):
     """Folder of the pipeline that is distilled."""
 
     lora: LoRARecipe | None = None
-    """Train student and fake score as adapters of the teacher; none trains whole copies."""
+    """Train student and fake score as adapters of the teacher; null trains whole copies."""
 
     prompts: str
     """File of prompts, one a line or JSONL."""

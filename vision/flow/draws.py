@@ -46,13 +46,18 @@ class Draws:
         shuffled by iteration.
         """
         values = np.array(
-            [keyed_generator(self.seed, self.step, purpose, self.first + i).random() for i in range(batch_size)]
+            [
+                keyed_generator(self.seed, self.step, purpose, self.first + i).random()
+                for i in range(batch_size)
+            ]
         )
         if stratified:
             bins = keyed_generator(self.seed, self.step, purpose, "bins").permutation(self.total)
             values = (bins[self.first : self.first + batch_size] + values) / self.total
         # A float64 just below 1 can round to 1 in float32; the interval stays half-open.
-        return torch.from_numpy(np.minimum(values.astype(np.float32), np.nextafter(np.float32(1), np.float32(0))))
+        return torch.from_numpy(
+            np.minimum(values.astype(np.float32), np.nextafter(np.float32(1), np.float32(0)))
+        )
 
     def integers(self, purpose: str, batch_size: int, high: int) -> Tensor:
         """Integers in [0, high), int64, shape (B,), on the CPU."""
@@ -62,11 +67,11 @@ class Draws:
         ]
         return torch.tensor(values, dtype=torch.int64)
 
-    def normal(
-        self, purpose: str, shape: Sequence[int], device: torch.device | str = "cpu"
-    ) -> Tensor:
+    def normal(self, purpose: str, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Standard normal draws, float32, of ``shape`` with the batch first."""
         values = np.empty((shape[0], math.prod(shape[1:])), np.float32)
         for i, row in enumerate(values):
-            keyed_generator(self.seed, self.step, purpose, self.first + i).standard_normal(dtype=np.float32, out=row)
+            keyed_generator(self.seed, self.step, purpose, self.first + i).standard_normal(
+                dtype=np.float32, out=row
+            )
         return torch.from_numpy(values).reshape(tuple(shape)).to(device)

@@ -1,0 +1,103 @@
+"""A fake score that knows which anchor of the rollout its data come from.
+
+CDM's fake score models the mixture of the student's predictions over all anchors, and a mixture that
+matches the teacher says little about each anchor by itself: early predictions stay too narrow while late
+ones grow too wide. Told the anchor's sigma, the fake score models each anchor's predictions, as the
+stage-aware fake score of TDM does (Luo et al. 2025).
+
+Legend: B batch, D width of the time embedding.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vision.flow.denoiser import Condition, Denoiser
+
+#: Name of the anchor's sigma, shape (B,), in the condition of an :class:`AnchorAwareDenoiser`.
+ANCHOR_SIGMA = "anchor_sigma"
+
+
+class AnchorEmbedding(nn.Module):
+    """Sinusoids of 1000 sigma and a linear map that starts at zero.
+
+    Attributes:
+        sigma: what the network's next call embeds, shape (B,); None adds nothing.
+    """
+
+    def __init__(self, width: int, frequencies: int = 128) -> None:
+        super().__init__()
+        self.frequencies = frequencies
+        self.linear = nn.Linear(2 * frequencies, width)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        self.sigma: Tensor | None = None
+
+    def forward(self, sigma: Tensor) -> Tensor:
+        """Embedding of shape (B, D) of times of shape (B,)."""
+        exponent = torch.arange(self.frequencies, device=sigma.device) / self.frequencies
+        angle = 1000 * sigma.float()[:, None] * torch.exp(-math.log(10_000) * exponent)  # (B, frequencies)
+        features = torch.cat([angle.cos(), angle.sin()], dim=1)
+        return self.linear(features.to(self.linear.weight.dtype))
+
+    def add_to(self, time_embedder: nn.Module, arguments: Any, output: Tensor) -> Tensor:
+        """Forward hook of the network's time embedder."""
+        if self.sigma is None:
+            return output
+        return output + self(self.sigma).to(output.dtype)
+
+
+class AnchorAwareDenoiser(Denoiser):
+    """Any denoiser whose network also gets the anchor's sigma, as ``condition["anchor_sigma"]``.
+
+    The network gains one submodule, ``anchor_embedding``, and its time embedder a hook that adds the
+    embedding. It stays the same object with the same parameter names, so that checkpointing, adapters,
+    DDP, sharding and compilation by block see what they saw before; fresh, it gives the same bits.
+
+    Args:
+        denoiser: the denoiser to extend; its ``network`` is changed in place.
+        width: D; by default that of the last linear layer of the time embedder.
+
+    Raises:
+        ValueError: when the network has an anchor embedding already, or the width cannot be told.
+    """
+
+    def __init__(self, denoiser: Denoiser, width: int | None = None) -> None:
+        network = denoiser.network
+        if hasattr(network, "anchor_embedding"):
+            raise ValueError("the network has an anchor embedding already; wrap its plain denoiser once")
+        time_embedder = denoiser.time_embedder()
+        if width is None:
+            linears = [module for module in time_embedder.modules() if isinstance(module, nn.Linear)]
+            if not linears:
+                raise ValueError(
+                    f"the time embedder {type(time_embedder).__name__} has no linear layer to tell its "
+                    "width; pass width"
+                )
+            width = linears[-1].out_features
+        parameter = next(network.parameters())
+        self._denoiser = denoiser
+        self._embedding = AnchorEmbedding(width).to(parameter.device, parameter.dtype)
+        network.add_module("anchor_embedding", self._embedding)
+        time_embedder.register_forward_hook(self._embedding.add_to)
+
+    @property
+    def network(self) -> nn.Module:
+        """The network, which the training loop may replace by a wrapped one."""
+        return self._denoiser.network
+
+    @network.setter
+    def network(self, network: nn.Module) -> None:
+        self._denoiser.network = network
+
+    def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        """Velocity at ``x_t``; see :class:`Denoiser`. Without ``anchor_sigma``, the plain network's."""
+        plain = {name: value for name, value in condition.items() if name != ANCHOR_SIGMA}
+        # It stays until the next call: a backward pass that recomputes the embedding finds it.
+        self._embedding.sigma = condition.get(ANCHOR_SIGMA)
+        return self._denoiser.velocity(x_t, t, plain)
+
+    def time_embedder(self) -> nn.Module:
+        return self._denoiser.time_embedder()
