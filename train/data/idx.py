@@ -105,8 +105,8 @@ def read_idx_pictures(images: Path | str, labels: Path | str, num_classes: int) 
         )
     if numbers.ndim != 1 or not np.issubdtype(numbers.dtype, np.integer):
         raise ValueError(
-            f"{labels} holds {numbers.dtype} of shape {numbers.shape}; expected integers of shape (N,), so pass "
-            "the file of the labels"
+            f"{labels} holds {numbers.dtype} of shape {numbers.shape}; expected integers of shape (N,), so "
+            "pass the file of the labels"
         )
     if len(pixels) != len(numbers):
         raise ValueError(

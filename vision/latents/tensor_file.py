@@ -1,0 +1,56 @@
+"""Small safetensors files that are whole or not there, and that know their own checksum."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vision.latents.identity import hash_tensors
+
+
+class DamagedFileError(ValueError):
+    """A tensor file that is cut short, edited, or of another kind."""
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Writes tensors beside their metadata and checksum.
+
+    The file is written under another name and then renamed: a reader, also in another process, sees the
+    old file or the new one, and writers do not disturb each other.
+
+    Raises:
+        OSError: the file cannot be written (a full disk, say); nothing is left behind.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        try:
+            save_file(whole, aside, {**metadata, "checksum": hash_tensors(whole)})
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written: {error}; is the disk full?") from error
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a file that :func:`write_tensors` wrote.
+
+    Raises:
+        DamagedFileError: the file is cut short, edited, or was not written by :func:`write_tensors`.
+        FileNotFoundError: there is none.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dictionary
+    except SafetensorError as error:
+        raise DamagedFileError(f"{path} is not a whole safetensors file ({error}); delete it") from error
+    if metadata.pop("checksum", None) != hash_tensors(tensors):
+        raise DamagedFileError(f"{path} does not hold the tensors it was written with; delete it")
+    return tensors, metadata
