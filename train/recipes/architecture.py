@@ -41,7 +41,7 @@ class ArchitectureRecipe(Recipe):
     """Layer norm before the cross-attention."""
 
     qk_norm: Literal["rms_norm_across_heads"] | None = "rms_norm_across_heads"
-    """Norm of queries and keys; none goes without."""
+    """Norm of queries and keys; null goes without."""
 
     eps: float = Field(default=1e-6, gt=0)
     """Epsilon of the norms."""

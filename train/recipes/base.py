@@ -16,7 +16,7 @@ from train.recipes.text import TextRecipe
 class BaseRecipe(RunRecipe):
     """Trains a text-to-image transformer, new or from weights, whole or by LoRA."""
 
-    networks: ClassVar[tuple[str, ...]] = ("transformer",)
+    networks: ClassVar[tuple[str, ...]] = ("model",)
 
     recipe: Literal["base"] = "base"
     """Says that this file is a recipe of train.base."""
@@ -25,7 +25,7 @@ class BaseRecipe(RunRecipe):
     """The network."""
 
     lora: LoRARecipe | None = None
-    """Train this adapter and leave the weights as they are; none trains the weights."""
+    """Train this adapter and leave the weights as they are; null trains the weights."""
 
     data: DataRecipe
     """Pictures and captions."""

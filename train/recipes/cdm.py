@@ -64,7 +64,7 @@ class CDMSettings(Recipe):
     """The student is updated in each so-many-th iteration, the fake score in every one."""
 
     fake_merge: float = Field(default=0.999, ge=0, le=1)
-    """After its update the fake score becomes this share of itself and the rest of the student; 1: none."""
+    """After an update the fake score becomes this share of itself plus the rest of the student."""
 
     anchor_aware: bool = False
     """Tell the fake score the sigma of the anchor, through an embedding that begins at zero."""
@@ -107,7 +107,9 @@ class CDMSettings(Recipe):
         for low, high in (("sigma_low", "sigma_high"), ("time_min", "time_max")):
             found = getattr(self, low), getattr(self, high)
             if found[0] >= found[1]:
-                raise problem(f"{low} is {found[0]} and {high} is {found[1]}; expected the first below the second")
+                raise problem(
+                    f"{low} is {found[0]} and {high} is {found[1]}; expected the first below the second"
+                )
         if self.fixed_grid is not None:
             check_sigmas(self.fixed_grid, "fixed_grid")
         if self.weight_guidance == self.weight_matching == self.weight_off_trajectory == 0:

@@ -2,10 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, field_validator, model_validator
 
-from train.recipes.recipe import Recipe
+from train.recipes.recipe import Recipe, problem
 
 
 class DataRecipe(Recipe):
@@ -24,7 +23,7 @@ class DataRecipe(Recipe):
     class_names: list[str] | None = None
     """idx: what each label is called, with its article, for instance an ankle boot."""
 
-    templates: list[str] = Field(default_factory=lambda: ["{}"], min_length=1)
+    templates: list[str] = Field(default_factory=lambda: ["{}"])
     """Wordings of a caption, one drawn each time; {} stands for the caption or the class name."""
 
     height: int = Field(ge=1)
@@ -45,22 +44,19 @@ class DataRecipe(Recipe):
         if self.source == "idx":
             missing = [key for key, value in named.items() if value is None]
             if missing:
-                raise PydanticCustomError(
-                    "idx_keys", "source idx needs {keys} too", {"keys": " and ".join(missing)}
-                )
+                raise problem(f"source idx needs {' and '.join(missing)} too")
             if self.buckets:
-                raise PydanticCustomError(
-                    "idx_buckets", "pictures of an idx file have one size; set buckets: false"
-                )
+                raise problem("pictures of an idx file have one size; set buckets: false")
         else:
             given = [key for key, value in named.items() if value is not None]
             if given:
-                raise PydanticCustomError(
-                    "idx_keys", "{keys} fits source idx alone", {"keys": " and ".join(given)}
-                )
-        bad = [template for template in self.templates if template.count("{}") != 1]
-        if bad:
-            raise PydanticCustomError(
-                "template", "the template {found} does not have one {{}}", {"found": repr(bad[0])}
-            )
+                raise problem(f"{' and '.join(given)} fits source idx alone, and source is {self.source}")
         return self
+
+    @field_validator("templates", mode="after")
+    @classmethod
+    def _templates_take_a_name(cls, templates: list[str]) -> list[str]:
+        for template in templates or [""]:
+            if template.count("{}") != 1:
+                raise problem(f"found {template!r}; each template has one {{}} where the caption goes")
+        return templates

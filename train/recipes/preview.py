@@ -3,9 +3,8 @@
 from itertools import pairwise
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from train.recipes.recipe import Recipe
+from train.recipes.recipe import Recipe, problem
 
 
 class PreviewRecipe(Recipe):
@@ -18,7 +17,7 @@ class PreviewRecipe(Recipe):
     """Network evaluations of a picture (twice as many with guidance)."""
 
     sigmas: list[float] | None = None
-    """Noise levels before the time shift, falling from 1, one a step; none spaces them evenly."""
+    """Noise levels before the time shift, falling from 1, one a step; null spaces them evenly."""
 
     guidance_scale: float = Field(default=1.0, ge=0)
     """Scale of classifier-free guidance; 1 goes without."""
@@ -34,10 +33,9 @@ class PreviewRecipe(Recipe):
         if self.sigmas is not None:
             check_sigmas(self.sigmas, "sigmas")
             if len(self.sigmas) != self.steps:
-                raise PydanticCustomError(
-                    "sigma_count",
-                    "sigmas has {found} values and steps is {steps}; give one a step, or sigmas: none",
-                    {"found": len(self.sigmas), "steps": self.steps},
+                raise problem(
+                    f"sigmas has {len(self.sigmas)} values and steps is {self.steps}; "
+                    "give one a step, or sigmas: null"
                 )
         return self
 
@@ -46,8 +44,4 @@ def check_sigmas(sigmas: list[float], name: str) -> None:
     """Raises unless ``sigmas`` fall strictly from 1 and stay above 0."""
     falling = all(a > b for a, b in pairwise(sigmas))
     if not sigmas or sigmas[0] != 1 or not falling or sigmas[-1] <= 0:
-        raise PydanticCustomError(
-            "sigmas",
-            "{name} is {found}; expected noise levels that begin with 1, fall strictly and stay above 0",
-            {"name": name, "found": str(sigmas)},
-        )
+        raise problem(f"{name} is {sigmas}; expected noise levels that fall strictly from 1 and stay above 0")

@@ -3,9 +3,8 @@
 from typing import ClassVar
 
 from pydantic import model_validator
-from pydantic_core import PydanticCustomError
 
-from train.recipes.recipe import Recipe
+from train.recipes.recipe import Recipe, problem
 from train.recipes.train import TrainRecipe
 
 #: The entry point that runs a recipe, by the value of its key ``recipe``.
@@ -32,10 +31,9 @@ class RunRecipe(Recipe):
         for key, names in (("lr_of", self.train.lr_of), ("ema_of", self.train.ema_of or [])):
             for name in names:
                 if name not in self.networks:
-                    raise PydanticCustomError(
-                        "network",
-                        "train.{key} names {found}; the networks of this recipe are {expected}",
-                        {"key": key, "found": repr(name), "expected": ", ".join(self.networks)},
+                    raise problem(
+                        f"train.{key} names {name!r}, expected networks of this recipe: "
+                        + ", ".join(self.networks)
                     )
         return self
 
@@ -43,7 +41,8 @@ class RunRecipe(Recipe):
     def _previews_have_prompts(self) -> "RunRecipe":
         preview = getattr(self, "preview", None)
         if self.train.preview_every and preview is not None and not preview.prompts:
-            raise PydanticCustomError(
-                "preview", "train.preview_every asks for previews, but preview.prompts is empty"
+            raise problem(
+                f"train.preview_every is {self.train.preview_every}, but preview.prompts is empty; "
+                "give prompts, or train.preview_every: 0"
             )
         return self

@@ -59,14 +59,14 @@ class TrainRecipe(Recipe):
     """Where cosine, linear and trapezoid end, as a share of the peak."""
 
     clip_grad_norm: float | None = Field(default=1.0, gt=0)
-    """Largest gradient norm, for each network by itself; none does not clip."""
+    """Largest gradient norm, for each network by itself; null does not clip."""
 
     ema_decay: float | None = Field(default=0.999, ge=0, lt=1)
-    """Decay of the moving average of the weights, at update k min((1 + k) / (10 + k), decay); none keeps
+    """Decay of the moving average of the weights, at update k min((1 + k) / (10 + k), decay); null keeps
     no average."""
 
     ema_of: list[str] | None = None
-    """Networks with a moving average; none takes the method's main network."""
+    """Networks with a moving average; null takes the method's main network."""
 
     mixed_precision: Literal["no", "bf16"] = "bf16"
     """Precision of the forward and backward pass; master weights and losses stay in float32."""

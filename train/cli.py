@@ -1,0 +1,137 @@
+"""The command line of the training entry points: a recipe, what replaces values of it, and how to run it.
+
+>>> from train.recipes.base import BaseRecipe
+>>> words = ["configs/base/fashion.yaml", "--train.lr", "2e-5", "--resume", "latest"]
+>>> parse_arguments(BaseRecipe, words, prog="python -m train.base", description="...")  # doctest: +SKIP
+
+Nothing heavy is imported here, so that ``--help`` answers at once.
+"""
+
+import argparse
+import sys
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from train.recipes.keys import recipe_keys
+from train.recipes.load import load_recipe
+from train.recipes.override import Override
+from train.recipes.recipe_error import RecipeError
+from train.recipes.run import RunRecipe
+
+R = TypeVar("R", bound=RunRecipe)
+
+_OPTIONS = ("--help", "--resume", "--dry-run")
+_EPILOG = """\
+Each key below stands in the recipe's file, and can be replaced here:
+
+  --train.lr 2e-5                 numbers and text
+  --train.compile                 true; or --train.compile false
+  --preview.prompts "a hat" "a shoe"    lists; or "[a hat, a shoe]"
+  --train.lr_of.fake 5e-6         one entry of a mapping
+  --lora null                     no value, where a key allows it
+"""
+
+
+@dataclass(frozen=True)
+class Invocation(Generic[R]):
+    """What a user asked an entry point for.
+
+    Attributes:
+        recipe: the recipe with the command line's values in it.
+        resume: None, "latest" or the folder of a checkpoint.
+        dry_run: print the recipe and its needs, train nothing.
+    """
+
+    recipe: R
+    resume: str | None
+    dry_run: bool
+
+
+def parse_arguments(
+    recipe_class: type[R], argv: Sequence[str] | None = None, *, prog: str, description: str
+) -> Invocation[R]:
+    """Reads the command line of an entry point.
+
+    Args:
+        recipe_class: the recipe that this entry point runs.
+        argv: the words after the program's name; None takes those of this process.
+        prog: how the program is called, for instance ``python -m train.base``.
+        description: what it does, in a sentence.
+
+    Raises:
+        SystemExit: code 0 after ``--help``; code 2 with one message on stderr when the command line or
+            the recipe is wrong.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage=f"{prog} RECIPE [--KEY VALUE ...] [--resume latest|FOLDER] [--dry-run] [--help]",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("recipe", metavar="RECIPE", help="YAML file, see configs/")
+    parser.add_argument(
+        "--resume",
+        metavar="latest|FOLDER",
+        help="go on from the newest whole checkpoint of the run, or from this one",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the resolved recipe, parameter counts and an estimate of memory, and train nothing",
+    )
+    words = list(sys.argv[1:] if argv is None else argv)
+    if "--help" in words or "-h" in words:
+        parser.epilog = f"{_EPILOG}\n{keys_text(recipe_class)}"
+        parser.print_help()
+        parser.exit(0)
+    try:
+        rest, overrides = _split(recipe_class, words)
+        options = parser.parse_args(rest)
+        recipe = load_recipe(recipe_class, options.recipe, overrides)
+    except RecipeError as error:
+        parser.exit(2, f"{prog}: error: {error}\n")
+    return Invocation(recipe, options.resume, options.dry_run)
+
+
+def keys_text(recipe_class: type[RunRecipe]) -> str:
+    """Every key of a recipe with what it takes, its default and its meaning."""
+    lines = []
+    # A plain key after a section would read as one of the section's.
+    for key in sorted(
+        recipe_keys(recipe_class), key=lambda key: len(key.path) > 1 or key.section is not None
+    ):
+        if key.section is not None:
+            null = " (null, or the keys below)" if key.nullable else ""
+            lines += ["", f"{key.name}: {key.doc}{null}; {key.default}"]
+        else:
+            lines.append(f"  --{key.name}  {key.expected}; {key.default}")
+            lines += textwrap.wrap(key.doc, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    return "\n".join(lines)
+
+
+def _split(recipe_class: type[RunRecipe], words: list[str]) -> tuple[list[str], list[Override]]:
+    # What argparse knows goes to argparse. All other options are keys, with the words up to the next one.
+    rest: list[str] = []
+    overrides: list[Override] = []
+    position = 0
+    while position < len(words):
+        word = words[position]
+        position += 1
+        name, equals, value = word[2:].partition("=")
+        if not word.startswith("--"):
+            rest.append(word)
+        elif f"--{name}" in _OPTIONS:
+            rest.append(word)
+            if name == "resume" and not equals:
+                rest += words[position : position + 1]
+                position += 1
+        else:
+            values = [value] if equals else []
+            while not equals and position < len(words) and not words[position].startswith("--"):
+                values.append(words[position])
+                position += 1
+            overrides.append(Override.parse(recipe_class, name, values, _OPTIONS))
+    return rest, overrides
