@@ -52,6 +52,11 @@ class Draws:
             ]
         )
         if stratified:
+            if self.first + batch_size > self.total:
+                raise ValueError(
+                    f"samples {self.first} to {self.first + batch_size} of a global batch of {self.total}; "
+                    "stratified draws need the size of the whole batch as total"
+                )
             bins = keyed_generator(self.seed, self.step, purpose, "bins").permutation(self.total)
             values = (bins[self.first : self.first + batch_size] + values) / self.total
         # A float64 just below 1 can round to 1 in float32; the interval stays half-open.

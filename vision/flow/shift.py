@@ -31,10 +31,11 @@ _BENT_GRIDS = (
 
 
 def shift_time(t: Times, shift: float) -> Times:
-    """Static shift ``shift t / (1 + (shift - 1) t)``; 1 is the identity, 3 is Stable Diffusion 3's."""
+    """Static shift ``shift t / (shift t + 1 - t)``; 1 is the identity, 3 is Stable Diffusion 3's."""
     if shift <= 0:
         raise ValueError(f"the time shift is {shift}; expected a number above 0 (1 shifts nothing)")
-    return shift * t / (1 + (shift - 1) * t)
+    kept = shift * t
+    return kept / (kept + (1 - t))  # in this form exactly 0 and 1 at the ends
 
 
 def unshift_time(t: Times, shift: float) -> Times:
