@@ -39,9 +39,14 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 def make_encoder(family: str) -> Any:
     torch.manual_seed(0)
-    wide = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    narrow = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
-    marks = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    wide: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    narrow: dict[str, Any] = {"d_model": 16, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 2}
+    marks: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     if family == "bert":
         encoder = BertModel(BertConfig(vocab_size=11, max_position_embeddings=24, **wide))
     elif family == "clip":
