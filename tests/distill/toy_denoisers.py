@@ -1,0 +1,126 @@
+"""Small denoisers: a real network, and Gaussian mixtures whose denoiser is known in closed form.
+
+Legend: B batch; D elements of a latent; K components of a mixture.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from train.methods.cdm import CDM
+from train.recipes.cdm import CDMSettings
+from vision.flow.denoiser import Condition, Denoiser
+from vision.flow.path import expand_time, velocity_from_x0
+
+SHAPE = (2, 1, 2, 2)  # C, F, H, W
+PROMPT_WIDTH = 3
+
+
+class TinyNetwork(nn.Module):
+    """A multilayer perceptron with dropout off, a time embedder and a prompt."""
+
+    def __init__(self, elements: int = 8, width: int = 24, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.time_embedder = nn.Sequential(nn.Linear(1, width), nn.SiLU(), nn.Linear(width, width))
+        self.inner = nn.Linear(elements, width)
+        self.prompt = nn.Linear(PROMPT_WIDTH, width)
+        self.dropout = nn.Dropout(dropout)
+        self.outer = nn.Sequential(nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, elements))
+
+    def forward(self, x: Tensor, timestep: Tensor, prompt: Tensor) -> Tensor:
+        hidden = self.inner(x.flatten(1)) + self.time_embedder(timestep[:, None] / 1000) + self.prompt(prompt)
+        return self.outer(self.dropout(hidden)).reshape(x.shape)
+
+
+class TinyDenoiser(Denoiser):
+    """Denoiser of a :class:`TinyNetwork`; counts its calls."""
+
+    calls = 0
+
+    def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        self.calls += 1
+        return self.network(x_t, 1000 * t, condition["prompt"])
+
+    def time_embedder(self) -> nn.Module:
+        return self.network.time_embedder  # pyright: ignore[reportReturnType]
+
+
+def tiny_denoiser(seed: int = 0, **arguments) -> TinyDenoiser:
+    torch.manual_seed(seed)
+    return TinyDenoiser(TinyNetwork(**arguments))
+
+
+def cdm(seeds: tuple[int, int, int] = (0, 1, 2), shift: float = 3.0, **options) -> CDM:
+    """A method whose student, fake score and teacher are tiny networks of these seeds."""
+    student, fake, teacher = (tiny_denoiser(seed) for seed in seeds)
+    return CDM(
+        student,
+        fake,
+        teacher,
+        settings=CDMSettings(**options),
+        null_condition={"prompt": torch.zeros(1, PROMPT_WIDTH)},
+        latent_shape=SHAPE,
+        shift=shift,
+    )
+
+
+def prompts(batch_size: int, seed: int = 0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return {"prompt": torch.randn(batch_size, PROMPT_WIDTH, generator=generator)}
+
+
+class Mixture:
+    """A mixture of K diagonal Gaussians over D elements.
+
+    Args:
+        means: (K, D).
+        stds: (K, D); 0 is a point.
+        weights: (K,), summing to 1.
+    """
+
+    def __init__(self, means: Tensor, stds: Tensor, weights: Tensor | None = None) -> None:
+        self.means, self.stds = means, stds
+        self.weights = torch.full((len(means),), 1 / len(means)) if weights is None else weights
+
+    def _log_parts(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log (w_k N(x; m_k(t), V_k(t))), m_k(t) and V_k(t) of the noisy mixture: (B, K), twice (B, K, D)."""
+        t = t[:, None, None]
+        mean = (1 - t) * self.means
+        variance = (1 - t) ** 2 * self.stds**2 + t**2
+        exponent = -0.5 * ((x[:, None] - mean) ** 2 / variance + variance.log()).sum(-1)
+        return self.weights.log() + exponent, mean, variance
+
+    def log_density(self, x: Tensor, t: Tensor) -> Tensor:
+        """log p_t(x) but for a constant, shape (B,), of x (B, D)."""
+        return self._log_parts(x, t)[0].logsumexp(1)
+
+    def x0(self, x: Tensor, t: Tensor) -> Tensor:
+        """E[x_0 | x_t = x], shape (B, D): each component's posterior mean by its responsibility."""
+        log_parts, mean, variance = self._log_parts(x, t)
+        gain = (1 - t)[:, None, None] * self.stds**2 / variance
+        means = self.means + gain * (x[:, None] - mean)  # (B, K, D)
+        return (log_parts.softmax(1)[:, :, None] * means).sum(1)
+
+
+class MixtureDenoiser(Denoiser):
+    """The exact velocity of a mixture."""
+
+    def __init__(self, mixture: Mixture) -> None:
+        super().__init__(nn.Identity())
+        self.mixture = mixture
+
+    def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
+        x0 = self.mixture.x0(x_t.flatten(1), t).reshape(x_t.shape)
+        return velocity_from_x0(x_t, x0, t)
+
+    def time_embedder(self) -> nn.Module:
+        return self.network
+
+
+def gradients(network: nn.Module) -> list[Tensor]:
+    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def renoise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+    """Written out again, so that a test does not check the path by itself."""
+    t = torch.as_tensor(expand_time(t, x0))
+    return x0 - t * x0 + t * noise
