@@ -17,7 +17,8 @@ def test_size_shapes_and_layout() -> None:
     features, logits = network(pixels)
     assert features.shape == (3, 128)
     assert logits.shape == (3, 10)
-    fast = network.to(memory_format=torch.channels_last)(pixels.to(memory_format=torch.channels_last))
+    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    fast = network(pixels.to(memory_format=torch.channels_last))
     torch.testing.assert_close(fast[0], features, rtol=1e-4, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         assert all(value.dtype == torch.float32 for value in network(pixels))

@@ -6,8 +6,8 @@ Legend: B pictures, C channels, H height, W width, D features.
 from collections.abc import Sequence
 
 import torch.nn.functional as F
-from diffusers import ConfigMixin, ModelMixin
-from diffusers.configuration_utils import register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
 
@@ -15,7 +15,7 @@ class FeatureNetwork(ModelMixin, ConfigMixin):
     """Five 3x3 convolutions, a global average, and a linear classifier; about 210,000 parameters.
 
     Distances in these features are comparable with each other, not with distances in Inception's.
-    Convolutions are fastest with ``network.to(memory_format=torch.channels_last)`` and pixels in the same format.
+    It is fastest with ``network.to(memory_format=torch.channels_last)`` and pixels in the same format.
 
     Args:
         in_channels: C.

@@ -60,8 +60,8 @@ def _frames(pixels: Tensor, other: Tensor) -> np.ndarray:
     """As float64 of shape (B, F, C, H, W)."""
     if pixels.shape != other.shape or pixels.ndim not in (4, 5):
         raise ValueError(
-            f"expected two batches of one shape, (B, C, H, W) or (B, C, F, H, W); found {tuple(pixels.shape)} "
-            f"and {tuple(other.shape)}"
+            f"expected two batches of one shape, (B, C, H, W) or (B, C, F, H, W); found "
+            f"{tuple(pixels.shape)} and {tuple(other.shape)}"
         )
     values = pixels.detach().cpu().double().numpy()
     return values[:, None] if values.ndim == 4 else values.swapaxes(1, 2)
