@@ -1,0 +1,99 @@
+"""What a run tells while it runs: progress bar, log.jsonl, tracker, curves."""
+
+import math
+import sys
+import time
+from types import TracebackType
+
+from accelerate import Accelerator
+from tqdm import tqdm
+
+from train.recipes.train import TrainRecipe
+from train.run_folder import RunFolder
+from train.run_log import RunLog
+
+#: Drawing the curves takes a moment, so a run with many checkpoints does not draw at each.
+_SECONDS_BETWEEN_CURVES = 30.0
+
+
+class Reports:
+    """Averages what is noted over the iterations between two log records; on the main process only.
+
+    Args:
+        accelerator: carries the tracker.
+        run: where the files go.
+        recipe: how often, and which tracker.
+        step: iterations done before; later records are cut away.
+        window: sums and counts since the last record, as :attr:`window` gave them to the checkpoint.
+
+    Attributes:
+        window: sum and count of each value noted since the last record.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        run: RunFolder,
+        recipe: TrainRecipe,
+        step: int,
+        window: dict[str, list[float]],
+    ) -> None:
+        self.accelerator = accelerator
+        self.run = run
+        self.every = recipe.log_every
+        self.window = window
+        self._is_main = accelerator.is_main_process
+        self._drawn = time.monotonic()
+        if self._is_main:
+            self._log = RunLog(run.log, step)
+        if recipe.tracker != "none":
+            # TensorBoard drops what a killed run wrote after its last checkpoint.
+            accelerator.init_trackers(
+                recipe.tracker, init_kwargs={recipe.tracker: {"purge_step": step + 1}} if step else {}
+            )
+        self._bar = tqdm(
+            total=recipe.steps,
+            initial=step,
+            unit="step",
+            disable=not self._is_main,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+            dynamic_ncols=True,
+        )
+
+    def __enter__(self) -> "Reports":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
+
+    def note(self, values: dict[str, float]) -> None:
+        """Counts values towards the next record and shows the losses."""
+        for name, value in values.items():
+            entry = self.window.setdefault(name, [0.0, 0])
+            entry[0] += value
+            entry[1] += 1
+        losses = {name: f"{value:.4g}" for name, value in values.items() if name.startswith("loss/")}
+        self._shown = {**getattr(self, "_shown", {}), **losses}
+        self._bar.set_postfix(self._shown, refresh=False)
+
+    def end_step(self, step: int, learning_rates: dict[str, float]) -> None:
+        """Ends iteration ``step`` (from 1); writes a record where one is due."""
+        self._bar.update()
+        if step % self.every:
+            return
+        values = {name: total / count for name, (total, count) in self.window.items()}
+        self.window.clear()
+        values.update({f"lr/{name}": rate for name, rate in learning_rates.items()})
+        if self._is_main:
+            # JSON has no infinity; a part of a loss may be one without stopping the run.
+            finite = {name: value if math.isfinite(value) else str(value) for name, value in values.items()}
+            self._log.append({"step": step, **finite})
+        self.accelerator.log(values, step=step)
+
+    def draw_curves(self, now: bool = False) -> None:
+        """Draws losses and gradient norms as PNG, with ``now`` or when the last drawing is old."""
+        # drawn by vision.media.plot_curves

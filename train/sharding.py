@@ -1,0 +1,62 @@
+"""torch's own FSDP2, applied to a network from outside."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+
+def make_mesh(device: torch.device) -> DeviceMesh:
+    """One dimension over every process of the run; one process alone gets a group of its own."""
+    if not torch.distributed.is_initialized():
+        backend = "nccl" if device.type == "cuda" else "gloo"
+        store = torch.distributed.HashStore()
+        torch.distributed.init_process_group(backend, store=store, rank=0, world_size=1)
+    return init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+
+
+def shard_network(network: nn.Module, mesh: DeviceMesh, bf16: bool) -> None:
+    """Shards each block of ``network.blocks``, then what is left, in place.
+
+    Weights are gathered in bfloat16 where ``bf16`` is set; shards stay as they are (float32 for what is
+    trained), gradients are reduced in float32. Inputs keep their type, since a timestep of 0..1000 has no
+    room in bfloat16.
+
+    Raises:
+        ValueError: the network has no ``blocks``.
+    """
+    blocks = getattr(network, "blocks", None)
+    if not isinstance(blocks, nn.ModuleList):
+        raise ValueError(
+            f"train.sharding is fsdp2, which gathers a network block by block, and "
+            f"{type(network).__name__} has no list `blocks`; set train.sharding: none"
+        )
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    for block in blocks:
+        fully_shard(block, mesh=mesh, mp_policy=policy)
+    fully_shard(network, mesh=mesh, mp_policy=policy)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """This process's shard of a sharded tensor, sharing its memory; any other tensor as it is."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def full(tensor: Tensor) -> Tensor:
+    """The whole of a sharded tensor, gathered from all processes; any other tensor as it is."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def full_state_dict(tensors: Mapping[str, Tensor], keep: bool) -> dict[str, Tensor]:
+    """Whole tensors on the CPU, where ``keep`` is set; gathered one by one, so all processes must call it."""
+    gathered = {}
+    for name, tensor in tensors.items():
+        whole = full(tensor.detach())
+        if keep:
+            gathered[name] = whole.to("cpu", copy=True)
+    return gathered
