@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from train.methods.method import Loss, Method
 from train.recipes.cdm import CDMSettings
+from train.sharding import local
 from vision.distill.anchor import ANCHOR_SIGMA, AnchorAwareDenoiser
 from vision.distill.losses import distribution_matching_loss, guidance_loss
 from vision.distill.off_trajectory import off_trajectory
@@ -133,14 +134,16 @@ class CDM(Method):
     @torch.no_grad()
     def updated(self, name: str) -> None:
         """After each update of the fake score: ``phi <- m phi + (1 - m) theta``, trained parameters only."""
-        if name == "fake":
+        if name == "fake" and self._settings.fake_merge < 1:
             for fake, student in self._merged_parameters():
-                fake.lerp_(student.to(fake.dtype), 1 - self._settings.fake_merge)
+                fake.lerp_(student, 1 - self._settings.fake_merge)
 
     def _simulate(self, condition: Condition, draws: Draws) -> _Simulation:
         """The rollout (spec: backward simulation), the anchors, and the off-trajectory input."""
-        batch_size = _batch_size(condition)
-        device = next(iter(condition.values())).device
+        if not condition:
+            raise ValueError("the batch holds no condition; expected at least one named tensor, the prompts")
+        first = next(iter(condition.values()))
+        batch_size, device = len(first), first.device
         sigmas = self._schedule(draws)
         length = len(sigmas) - 1
 
@@ -208,7 +211,7 @@ class CDM(Method):
         noise = draws.normal("fake", y.shape, y.device)
         velocity = self.fake.velocity(interpolate(y, noise, t), t, self._with_anchor(condition, sigma))
         loss = (velocity - velocity_from_endpoints(y, noise)).square().mean()
-        length = torch.tensor(float(simulation.length))
+        length = torch.tensor(float(simulation.length), device=y.device)
         return Loss(loss, {"loss_fake": loss.detach(), "rollout_length": length})
 
     def _student_loss(self, simulation: _Simulation, condition: Condition, draws: Draws) -> Loss:
@@ -318,10 +321,11 @@ class CDM(Method):
         denoiser.network = networks[name]
         return denoiser
 
-    def _merged_parameters(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
+    def _merged_parameters(self) -> list[tuple[Tensor, Tensor]]:
         student = _trained_parameters(self.networks["student"])
         fake = _trained_parameters(self.networks["fake"])
-        return [(fake[name], student[name]) for name in fake if name in student]
+        # Shards of both are cut alike, so that each process merges its own.
+        return [(local(fake[name].data), local(student[name].data)) for name in fake if name in student]
 
 
 def _trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
@@ -331,7 +335,3 @@ def _trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
         for name, parameter in network.named_parameters()
         if parameter.requires_grad
     }
-
-
-def _batch_size(condition: Condition) -> int:
-    return len(next(iter(condition.values())))

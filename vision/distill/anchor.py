@@ -8,13 +8,12 @@ stage-aware fake score of TDM does (Luo et al. 2025).
 Legend: B batch, D width of the time embedding.
 """
 
-import math
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vision.flow.denoiser import Condition, Denoiser
+from vision.transformer.embedding import sinusoid
 
 #: Name of the anchor's sigma, shape (B,), in the condition of an :class:`AnchorAwareDenoiser`.
 ANCHOR_SIGMA = "anchor_sigma"
@@ -29,7 +28,6 @@ class AnchorEmbedding(nn.Module):
 
     def __init__(self, width: int, frequencies: int = 128) -> None:
         super().__init__()
-        self.frequencies = frequencies
         self.linear = nn.Linear(2 * frequencies, width)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -37,16 +35,15 @@ class AnchorEmbedding(nn.Module):
 
     def forward(self, sigma: Tensor) -> Tensor:
         """Embedding of shape (B, D) of times of shape (B,)."""
-        exponent = torch.arange(self.frequencies, device=sigma.device) / self.frequencies
-        angle = 1000 * sigma.float()[:, None] * torch.exp(-math.log(10_000) * exponent)  # (B, frequencies)
-        features = torch.cat([angle.cos(), angle.sin()], dim=1)
+        features = sinusoid(1000 * sigma, self.linear.in_features)
         return self.linear(features.to(self.linear.weight.dtype))
 
     def add_to(self, time_embedder: nn.Module, arguments: Any, output: Tensor) -> Tensor:
-        """Forward hook of the network's time embedder."""
+        """Forward hook of the network's time embedder, whose output is (B, D) or (B, ..., D)."""
         if self.sigma is None:
             return output
-        return output + self(self.sigma).to(output.dtype)
+        embedding = self(self.sigma).to(output.dtype)  # (B, D)
+        return output + embedding.reshape(len(embedding), *[1] * (output.ndim - 2), -1)
 
 
 class AnchorAwareDenoiser(Denoiser):
