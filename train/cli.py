@@ -104,8 +104,8 @@ def keys_text(recipe_class: type[RunRecipe]) -> str:
         recipe_keys(recipe_class), key=lambda key: len(key.path) > 1 or key.section is not None
     ):
         if key.section is not None:
-            null = " (null, or the keys below)" if key.nullable else ""
-            lines += ["", f"{key.name}: {key.doc}{null}; {key.default}"]
+            null = f" May be null; {key.default}." if key.nullable else ""
+            lines += ["", f"{key.name}: {key.doc}{null}"]
         else:
             lines.append(f"  --{key.name}  {key.expected}; {key.default}")
             lines += textwrap.wrap(key.doc, 100, initial_indent=" " * 8, subsequent_indent=" " * 8)
@@ -121,6 +121,9 @@ def _split(recipe_class: type[RunRecipe], words: list[str]) -> tuple[list[str], 
         word = words[position]
         position += 1
         name, equals, value = word[2:].partition("=")
+        if word == "--":
+            rest += words[position - 1 :]
+            break
         if not word.startswith("--"):
             rest.append(word)
         elif f"--{name}" in _OPTIONS:

@@ -105,13 +105,16 @@ def _keys_of(section: type[Recipe], parent: Key | None) -> str:
 
 def _nearest(recipe: type[Recipe], path: list[str]) -> list[str]:
     # The key of another section, or the last name misspelt, or both.
-    known = {key.path: key.name for key in recipe_keys(recipe)}
+    keys = list(recipe_keys(recipe))
+    known = {key.path: key.name for key in keys}
+    sections = [list(key.path) for key in keys if key.section is not None]
     elsewhere = [name for p, name in known.items() if p[-1] == path[-1]]
     siblings = {p[-1]: name for p, name in known.items() if p[:-1] == tuple(path[:-1])}
     near = difflib.get_close_matches(path[-1], siblings, 1, 0.6)
     if elsewhere or near:
         return elsewhere or [siblings[near[0]]]
-    return difflib.get_close_matches(".".join(path), known.values(), 1, 0.6)
+    above = {".".join(path[:depth]) for depth in range(len(path)) if path[:depth] in sections}
+    return difflib.get_close_matches(".".join(path), [n for n in known.values() if n not in above], 1, 0.6)
 
 
 def section_class(annotation: Any) -> type[Recipe] | None:
@@ -131,7 +134,8 @@ def type_text(annotation: Any, metadata: Sequence[Any] = ()) -> str:
         plain = [type_text(kind, metadata) for kind in arguments if kind is not NoneType]
         return " or ".join(plain + ["null"] * (NoneType in arguments))
     if origin is Literal:
-        return f"one of {', '.join(str(choice) for choice in arguments)}"
+        choices = ", ".join(str(choice) for choice in arguments)
+        return choices if len(arguments) == 1 else f"one of {choices}"
     if origin is list:
         return f"list of {type_text(arguments[0])}"
     if origin is tuple:

@@ -36,5 +36,5 @@ class Recipe(BaseModel):
         assert info.field_name is not None
         nullable = NoneType in get_args(cls.model_fields[info.field_name].annotation)
         if nullable and value.lower() in ("none", "null"):
-            raise problem(f"found the text {value!r}; write null for null")
+            raise problem(f"found the text {value!r}; write null for none")
         return value

@@ -42,6 +42,10 @@ class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
+    def represent_str(self, data: Any) -> yaml.Node:
+        # Unicode's other line breaks are escaped in double quotes alone.
+        return self.represent_scalar(_TAG + "str", data, style=None if data.isprintable() else '"')
+
     def represent_list(self, data: Any) -> yaml.Node:
         numbers = all(isinstance(item, (int, float)) for item in data)
         return self.represent_sequence(_TAG + "seq", data, flow_style=numbers)
@@ -50,6 +54,7 @@ class _Dumper(yaml.SafeDumper):
 for _name, (_pattern, _first) in _SCALARS.items():
     for _class in (_Loader, _Dumper):
         _class.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Dumper.add_representer(list, _Dumper.represent_list)
 
 
