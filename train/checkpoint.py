@@ -29,7 +29,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 import vision
 from train import manifest, random_states
 from train.optimizers import empty_state
-from train.processes import failing_together
+from train.processes import failing_together, process_state
 from train.recipes.yaml_text import write_yaml
 from train.tensor_files import Header, read_tensors, sync, write_tensors
 from train.trained_network import TrainedNetwork
@@ -58,7 +58,7 @@ def save_checkpoint(
     Raises:
         ValueError: it could not be written; what had been written is removed, older checkpoints stay.
     """
-    state = PartialState()
+    state = process_state()
     saving, target = folder / (_SAVING + step_name(step)), folder / step_name(step)
     try:
         with failing_together():
@@ -100,16 +100,19 @@ def save_checkpoint(
     return target
 
 
-def load_checkpoint(folder: Path, networks: dict[str, TrainedNetwork]) -> tuple[int, dict]:
-    """Loads weights, averages and optimizers from a checkpoint whose manifest has been verified.
+def read_progress(folder: Path) -> tuple[int, dict]:
+    """Iterations done and ``progress`` as :func:`save_checkpoint` was given them."""
+    described = _read_description(folder)
+    return described["step"], described["progress"]
 
-    Returns:
-        iterations done, and ``progress`` as it was saved.
+
+def load_checkpoint(folder: Path, networks: dict[str, TrainedNetwork]) -> None:
+    """Loads weights, averages and optimizers from a checkpoint whose manifest has been verified.
 
     Raises:
         ValueError: the checkpoint is of other networks.
     """
-    described = json.loads((folder / "trainer.json").read_text(encoding="utf-8"))
+    described = _read_description(folder)
     _check_architecture(folder, described["architecture"], networks)
     for name, trained in networks.items():
         read_tensors(folder / "networks" / name, _into(folder, trained.parameters))
@@ -119,12 +122,11 @@ def load_checkpoint(folder: Path, networks: dict[str, TrainedNetwork]) -> tuple[
         state = read_tensors(folder / "optimizers" / name, partial(empty_state, trained.parameters))
         trained.load_optimizer_state(state, numbers)
         trained.update_count = described["updates"][name]
-    return described["step"], described["progress"]
 
 
 def restore_random_states(folder: Path, seed: int, step: int) -> None:
     """Restores this process's random states; a process that the saved run did not have is seeded afresh."""
-    state = PartialState()
+    state = process_state()
     file = folder / "random" / f"rank-{state.process_index}.json"
     if file.is_file():
         numbers = json.loads(file.read_text(encoding="utf-8"))
@@ -171,6 +173,10 @@ def _describe(step: int, networks: dict[str, TrainedNetwork], progress: dict) ->
         "progress": progress,
         "architecture": {name: trained.architecture() for name, trained in networks.items()},
     }
+
+
+def _read_description(folder: Path) -> dict:
+    return json.loads((folder / "trainer.json").read_text(encoding="utf-8"))
 
 
 def _versions() -> dict[str, str]:

@@ -22,14 +22,14 @@ import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from torch import Tensor
 
-from train.checkpoint import load_checkpoint, restore_random_states, rotate, save_checkpoint
+from train.checkpoint import load_checkpoint, read_progress, restore_random_states, rotate, save_checkpoint
 from train.data.batches import Batches, first_sample
 from train.finite import check_finite
 from train.interrupts import Interrupts, RunInterrupted
 from train.methods.method import Loss, Method
 from train.placement import place_networks
 from train.previews import Preview, draw_preview
-from train.processes import mean_over_processes, say
+from train.processes import mean_over_processes, process_state, say
 from train.random_states import seed_process
 from train.recipes.train import TrainRecipe
 from train.reports import Reports
@@ -93,6 +93,7 @@ class _Loop:
     ) -> None:
         self.method, self.batches, self.recipe, self.preview = method, batches, recipe, preview
         self.resolved_recipe, self.folder = resolved_recipe, run
+        process_state()
         self.accelerator = Accelerator(
             mixed_precision="no",  # the recipe decides (_autocast), not what the launcher was told
             log_with=None if recipe.tracker == "none" else recipe.tracker,
@@ -137,10 +138,11 @@ class _Loop:
             if resume:
                 say(f"{self.folder.checkpoints} holds no checkpoint: starting from the beginning")
             return 0, {}, None
-        check_recipe(checkpoint, self.resolved_recipe)
-        step, progress = load_checkpoint(checkpoint, self.networks)
-        say(f"going on from {checkpoint}, step {step}")
+        step, progress = read_progress(checkpoint)
         before = progress["global_batch_size"]
+        check_recipe(checkpoint, self.resolved_recipe, same_global_batch=before == self.global_batch_size)
+        load_checkpoint(checkpoint, self.networks)
+        say(f"going on from {checkpoint}, step {step}")
         if before != self.global_batch_size:
             say(
                 f"the global batch was {before} samples, now {self.global_batch_size}: the data order changes"

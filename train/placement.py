@@ -1,5 +1,7 @@
 """Puts networks where they run: device, precision, recomputation, compilation, DDP or shards."""
 
+import warnings
+
 import torch
 from accelerate import Accelerator
 from torch import nn
@@ -43,7 +45,7 @@ def place_networks(
         network.train()
         if recipe.gradient_checkpointing:
             _recompute_blocks(network)
-        wrapped = network if mesh is not None else accelerator.prepare_model(network)
+        wrapped = network if mesh is not None else _replicate(network, accelerator)
         updates = recipe.steps // method.every[name]
         trained[name] = TrainedNetwork(name, wrapped, recipe, updates, averaged=name in ema_of)
         method.networks[name] = wrapped
@@ -62,6 +64,13 @@ def cast_weights(network: nn.Module, bf16: bool) -> None:
             parameter.data = parameter.data.float()
         elif bf16 and not any(part in kept for part in name.split(".")):
             parameter.data = parameter.data.bfloat16()
+
+
+def _replicate(network: nn.Module, accelerator: Accelerator) -> nn.Module:
+    with warnings.catch_warnings():
+        # Newer torch has another name for broadcast_buffers, older torch and accelerate do not know it.
+        warnings.simplefilter("ignore", FutureWarning)
+        return accelerator.prepare_model(network)
 
 
 def _compile_blocks(network: nn.Module) -> None:

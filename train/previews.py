@@ -5,11 +5,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from PIL import Image
 from torch import nn
 
 from train.checkpoint import step_name
+from train.processes import process_state
 from train.random_states import random_states_kept
 from train.trained_network import TrainedNetwork
 
@@ -24,7 +24,7 @@ def draw_preview(preview: Preview, step: int, networks: dict[str, TrainedNetwork
     Inside, networks are in evaluation mode and hold their averaged weights; afterwards they, and the random
     states, are what they were, bit by bit.
     """
-    state = PartialState()
+    state = process_state()
     with ExitStack() as stack:
         stack.enter_context(random_states_kept(state.device))
         drawn = {name: stack.enter_context(trained.drawing()) for name, trained in networks.items()}

@@ -6,16 +6,26 @@ from contextlib import contextmanager
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, parse_flag_from_env
 from safetensors import SafetensorError
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from tqdm import tqdm
 
 
+def process_state() -> PartialState:
+    """This process's place among those of the run; the first call joins them.
+
+    Other code must not make a ``PartialState`` first: by itself it takes launched processes on a machine
+    without a GPU for strangers.
+    """
+    use_cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    return PartialState(cpu=use_cpu)
+
+
 def say(message: str) -> None:
     """Prints a line to stderr, on the main process, without tearing the progress bar."""
-    if PartialState().is_main_process:
+    if process_state().is_main_process:
         tqdm.write(message, file=sys.stderr)
 
 
@@ -29,12 +39,12 @@ def failing_together() -> Iterator[None]:
     Raises:
         the process's own error, or ValueError with the error of another process.
     """
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
         yield
     except (OSError, ValueError, SafetensorError, CheckpointException) as raised:
         error = raised
-    if PartialState().num_processes > 1:
+    if process_state().num_processes > 1:
         messages = gather_object([str(error) if error else ""])
         if error is None and any(messages):
             rank = next(rank for rank, message in enumerate(messages) if message)
@@ -45,8 +55,8 @@ def failing_together() -> Iterator[None]:
 
 def mean_over_processes(values: Tensor) -> Tensor:
     """Elementwise mean over the processes; a non-finite value of one is non-finite for all."""
-    if PartialState().num_processes > 1:
+    if process_state().num_processes > 1:
         values = values.clone()
         torch.distributed.all_reduce(values)
-        values /= PartialState().num_processes
+        values /= process_state().num_processes
     return values

@@ -3,11 +3,10 @@
 import shutil
 from pathlib import Path
 
-from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 
 from train.manifest import BrokenCheckpointError, verify
-from train.processes import failing_together, say
+from train.processes import failing_together, process_state, say
 from train.recipes.yaml_text import read_yaml
 
 #: What may change when a run goes on: how long it is, and what it reports and keeps.
@@ -39,21 +38,29 @@ def choose_checkpoint(checkpoints: Path, resume: str) -> Path | None:
     """
     chosen: list[Path | None] = [None]
     with failing_together():
-        if PartialState().is_main_process:
+        if process_state().is_main_process:
             latest = resume == "latest"
             chosen[0] = _newest_whole(checkpoints) if latest else _named(checkpoints, Path(resume))
     broadcast_object_list(chosen)
     return chosen[0]
 
 
-def check_recipe(checkpoint: Path, recipe: dict) -> None:
-    """Raises ValueError naming the keys in which ``recipe`` differs from the checkpoint's, if it may not."""
+def check_recipe(checkpoint: Path, recipe: dict, same_global_batch: bool) -> None:
+    """Raises ValueError naming the keys in which ``recipe`` differs from the checkpoint's, if it may not.
+
+    Args:
+        checkpoint: with its ``recipe.yaml``.
+        recipe: the resolved recipe of this run.
+        same_global_batch: whether an iteration still takes as many samples over all processes; then they
+            may be cut into micro-batches otherwise, as another number of processes needs it.
+    """
+    free = _FREE | ({"train.batch_size", "train.accumulation"} if same_global_batch else set())
     saved, _ = read_yaml((checkpoint / "recipe.yaml").read_text(encoding="utf-8"))
     before, now = _flat(saved), _flat(recipe)
     different = [
         key
         for key in sorted({*before, *now})
-        if before.get(key) != now.get(key) and key not in _FREE and not key.startswith(_FREE_PARTS)
+        if before.get(key) != now.get(key) and key not in free and not key.startswith(_FREE_PARTS)
     ]
     if different:
         changes = "; ".join(

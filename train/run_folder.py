@@ -7,10 +7,8 @@ import platform
 import time
 from pathlib import Path
 
-from accelerate import PartialState
-
 from train.checkpoint import remove_leftovers
-from train.processes import failing_together
+from train.processes import failing_together, process_state
 from train.recipes.yaml_text import write_yaml
 
 _held_locks: set[int] = set()
@@ -56,7 +54,7 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         try:
             with failing_together():
-                if PartialState().is_main_process:
+                if process_state().is_main_process:
                     self._enter()
         except BaseException:
             self._release()
@@ -68,7 +66,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: dict) -> None:
         """Writes the resolved recipe, from the main process."""
-        if PartialState().is_main_process:
+        if process_state().is_main_process:
             self.recipe.write_text(write_yaml(recipe), encoding="utf-8")
 
     def _enter(self) -> None:

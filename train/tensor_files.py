@@ -9,17 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.distributed.checkpoint import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-    load,
-    save,
-)
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
+
+from train.processes import process_state
 
 #: Names, shapes and types of what a file holds.
 Header = dict[str, tuple[torch.Size, torch.dtype]]
@@ -42,7 +41,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if any(isinstance(tensor, DTensor) for tensor in tensors.values()):
         writer = HuggingFaceStorageWriter(str(path), save_distributed=True)
         save(dict(tensors), storage_writer=writer)
-    elif PartialState().is_main_process:
+    elif process_state().is_main_process:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.with_name(path.name + ".safetensors")
         save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, file)
@@ -61,8 +60,11 @@ def read_tensors(path: Path, targets: Callable[[Header], dict[str, Tensor]]) -> 
     """
     if path.is_dir():
         reader = HuggingFaceStorageReader(str(path))
-        metadata = reader.read_metadata().state_dict_metadata
-        tensors = targets({name: (entry.size, entry.properties.dtype) for name, entry in metadata.items()})
+        header: Header = {}
+        for name, entry in reader.read_metadata().state_dict_metadata.items():
+            assert isinstance(entry, TensorStorageMetadata)
+            header[name] = (entry.size, entry.properties.dtype)
+        tensors = targets(header)
         load(dict(tensors), storage_reader=reader)
         return tensors
     with safe_open(path.with_name(path.name + ".safetensors"), framework="pt") as file:

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from accelerate import PartialState
 from torch import Tensor
 
+from train.processes import process_state
 from train.sharding import full_state_dict
 from train.trained_network import TrainedNetwork
 
@@ -33,4 +33,4 @@ class TrainingResult:
         """
         trained = self.networks[name]
         tensors = trained.average.weights if ema and trained.average else trained.parameters
-        return full_state_dict(tensors, keep=PartialState().is_main_process)
+        return full_state_dict(tensors, keep=process_state().is_main_process)
