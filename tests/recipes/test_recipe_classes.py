@@ -160,6 +160,29 @@ def test_data_that_contradicts_its_source(changes, message):
         DataRecipe.model_validate({**data, **changes})
 
 
+def test_a_classifier_trains_and_is_judged_on_labels_alike():
+    data = {
+        "source": "idx",
+        "path": "a",
+        "labels_path": "b",
+        "class_names": ["x", "y"],
+        "height": 8,
+        "width": 8,
+    }
+    recipe = {"recipe": "classifier", "train": TRAIN, "data": data, "held_out": data}
+    ClassifierRecipe.model_validate(recipe)
+    for changes, message in [
+        ({"class_names": ["y", "x"]}, "class_names differ"),
+        ({"height": 9}, "expected one size"),
+        ({"source": "jsonl", "labels_path": None, "class_names": None}, "a classifier needs labels"),
+    ]:
+        with pytest.raises(ValidationError, match=message):
+            ClassifierRecipe.model_validate({**recipe, "held_out": {**data, **changes}})
+    for channels in (2, True, "1"):
+        with pytest.raises(ValidationError):
+            ClassifierRecipe.model_validate({**recipe, "channels": channels})
+
+
 def _architecture() -> dict[str, int]:
     return {
         "num_attention_heads": 2,

@@ -91,7 +91,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(st.text() | texts, values, max_size=4))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_what_is_written_reads_back_in_both_readings_of_yaml(value):
     text = write_yaml(value)
     assert read_yaml(text)[0] == value
@@ -125,7 +125,7 @@ def _values_of(key: Key) -> st.SearchStrategy:
 
 
 @given(st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_dumped_recipe_loads_as_itself(tmp_path_factory, data):
     text, recipe_class = data.draw(st.sampled_from([(CDM, CDMRecipe), (BASE, BaseRecipe)]))
     mapping, _ = read_yaml(text)

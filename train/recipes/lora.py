@@ -15,5 +15,5 @@ class LoRARecipe(Recipe):
     """Scale of the update: it is multiplied by alpha / rank."""
 
     target_modules: list[str] | str = "attention+ffn"
-    """Layers that get one: attention+ffn (those of every block), a list of name endings, or a regular
-    expression."""
+    """Layers that get one: attention, feed-forward or attention+ffn (those of every block), a list of name
+    endings, or a regular expression."""
