@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.modeling_utils import ModelMixin
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -80,8 +79,13 @@ def weight_shapes(
     raise ValueError(f"{folder} has no weights: expected {stem}.safetensors; {hint}")
 
 
-def check_weights(folder: Path, model_class: type[ModelMixin], variant: str | None = None) -> None:
+def check_weights(folder: Path, model_class: Any, variant: str | None = None) -> None:
     """Checks that a diffusers model's folder holds exactly the weights its config.json describes.
+
+    Args:
+        folder: the model's folder.
+        model_class: a ``ModelMixin`` with ``from_config``.
+        variant: see :func:`weight_shapes`.
 
     Raises:
         ValueError: a file is absent, truncated or edited; keys or shapes are not the network's. The

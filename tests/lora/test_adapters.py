@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from diffusers import WanTransformer3DModel
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open

@@ -170,9 +170,12 @@ def load_lora(network: nn.Module, folder: str | Path, adapter_name: str = "defau
         **{key.removeprefix(f"{PREFIX}."): value for key, value in json.loads(header).items()}
     )
     _inject(network, config, adapter_name)
-    outcome = set_peft_model_state_dict(network, state, adapter_name)
-    lacking = [key for key in outcome.missing_keys if f".{adapter_name}." in key and ".lora_" in key]
-    raise_for_keys(f"{path} is not a whole LoRA", {"missing": sorted(lacking)}, "copy it again")
+    raise_for_keys(
+        f"{path} lacks weights of layers that its own settings name",
+        {"missing": sorted(lora_state_dict(network, adapter_name).keys() - state.keys())},
+        "copy it again, from the run that made it",
+    )
+    set_peft_model_state_dict(network, state, adapter_name)
     return config
 
 
@@ -185,34 +188,29 @@ def check_lora_keys(network: nn.Module, shapes: Mapping[str, Sequence[int]], sou
         source: what the keys come from, for the message.
 
     Raises:
-        ValueError: no key, keys of layers that the network lacks, or of another size.
+        ValueError: no key, keys of layers that the network lacks or of another size, A without B.
     """
-    layers: dict[str, nn.Module] = {
-        name.replace(".base_layer", ""): module
-        for name, module in network.named_modules()
-        if isinstance(getattr(module, "weight", None), Tensor)
-    }
-    unknown, misfits = [], []
-    for key, shape in shapes.items():
-        name, _, part = key.removeprefix(f"{PREFIX}.").partition(".lora_")
-        layer = layers.get(name) if key.startswith(f"{PREFIX}.") else None
-        if layer is None or not part:
-            unknown.append(key)
-        elif part.endswith("weight") and not _fits(layer, part, shape):
-            misfits.append(f"{key} (found {tuple(shape)} for a layer of {tuple(layer.weight.shape)})")
     if not shapes:
         raise ValueError(f"{source} holds no weights; it is not a LoRA")
+    weights = {name: getattr(module, "weight", None) for name, module in network.named_modules()}
+    layers = {k.replace(".base_layer", ""): v for k, v in weights.items() if isinstance(v, Tensor)}
+    unknown, misfits, missing = [], [], []
+    for key, shape in shapes.items():
+        name, _, part = key.removeprefix(f"{PREFIX}.").partition(".lora_")
+        if not key.startswith(f"{PREFIX}.") or name not in layers or not part:
+            unknown.append(key)
+        elif part in ("A.weight", "B.weight"):
+            side = 1 if part == "A.weight" else 0  # A (rank, in), B (out, rank), layer (out, in)
+            if shape[side] != layers[name].shape[side]:
+                misfits.append(f"{key} (found {tuple(shape)} for {tuple(layers[name].shape)})")
+            partner = f"{PREFIX}.{name}.lora_{'B' if side else 'A'}.weight"
+            if partner not in shapes:
+                missing.append(partner)
     raise_for_keys(
         f"{source} is not a LoRA for this {type(network).__name__}",
-        {"of no layer of it": unknown, "of another size": misfits},
-        f"its keys must read {PREFIX}.<layer>.lora_A.weight; use the LoRA with the network it was trained on",
+        {"of no layer of it": unknown, "of another size": misfits, "missing": missing},
+        f"its keys must read {PREFIX}.<layer>.lora_A.weight; use it with the network it was trained on",
     )
-
-
-def _fits(layer: nn.Module, part: str, shape: Sequence[int]) -> bool:
-    weight = layer.weight
-    assert isinstance(weight, Tensor)
-    return shape[1] == weight.shape[1] if part.startswith("A") else shape[0] == weight.shape[0]
 
 
 def _inject(network: nn.Module, config: LoraConfig, adapter_name: str) -> None:
