@@ -151,14 +151,3 @@ def test_help_and_mistakes_cost_no_heavy_import(recipe_file):
     done = subprocess.run([sys.executable, "-c", code, recipe_file], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout and "Traceback" not in done.stderr
-
-
-def test_a_choice_of_numbers_is_read_as_one(tmp_path):
-    data = "{source: idx, path: a, labels_path: b, class_names: [x, y], height: 8, width: 8}"
-    path = tmp_path / "classifier.yaml"
-    path.write_text(
-        "recipe: classifier\ntrain: {output: o, steps: 1, batch_size: 1, lr: 1, save_every: 1}\n"
-        f"data: {data}\nheld_out: {data}\n"
-    )
-    words = [str(path), "--channels", "3"]
-    assert parse_arguments(ClassifierRecipe, words, prog="p", description="d").recipe.channels == 3

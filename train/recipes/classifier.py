@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from train.recipes.data import DataRecipe
 from train.recipes.recipe import problem
@@ -23,7 +23,7 @@ class ClassifierRecipe(RunRecipe):
     held_out: DataRecipe
     """Labelled pictures that give the accuracy and the reference statistics."""
 
-    channels: Literal[1, 3] = 1
+    channels: int = Field(default=1, ge=1, le=4)
     """Channels of the pictures."""
 
     mirror: bool = True

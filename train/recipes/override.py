@@ -1,6 +1,6 @@
 """A value from the command line that takes the place of one in the recipe's file."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -80,7 +80,7 @@ def _read_words(option: str, annotation: Any, words: Sequence[str], expected: st
     if len(words) != 1:
         found = f"found {len(words)}: {' '.join(words)}" if words else "found none"
         raise RecipeError(f"{option} takes one value, {expected}; {found} (the command line)")
-    if str in kinds or any(isinstance(choice, str) for choice in _choices(kinds)):
+    if str in kinds or any(get_origin(kind) is Literal for kind in kinds):
         return words[0]
     return _read_yaml(option, words[0])
 
