@@ -70,14 +70,12 @@ class Rollout:
 
     def anchor(self, index: Tensor) -> Anchor:
         """The points with an index for each sample, int64, shape (B,), each below K."""
-        samples = torch.arange(len(index))
-        return Anchor(
-            x=torch.stack([self.states[i][b] for b, i in zip(samples, index.tolist(), strict=True)]),
-            velocity=torch.stack(
-                [self.velocities[i][b] for b, i in zip(samples, index.tolist(), strict=True)]
-            ),
-            sigma=self.sigmas[index.to(self.sigmas.device)],
-        )
+        index = index.to(self.sigmas.device)
+        x, velocity = torch.empty_like(self.states[0]), torch.empty_like(self.states[0])
+        for i, v in enumerate(self.velocities):
+            here = index == i
+            x[here], velocity[here] = self.states[i][here], v[here]
+        return Anchor(x, velocity, self.sigmas[index])
 
 
 def roll_out(

@@ -1,14 +1,16 @@
 """Random numbers as a function of (seed, step, purpose, sample): nothing to save, nothing to restore.
 
-Each number comes from a Philox counter-based generator whose key is a hash of the seed, the step, the
-purpose and the sample's index in the global batch. A resumed run therefore draws what an unbroken one
-draws, and neither the number of processes nor gradient accumulation changes what a sample gets.
+Each number comes from a Philox counter-based generator whose key is a hash of the seed, the step and the
+purpose; where in the generator's sequence is told by the sample's index in the global batch. A resumed run
+therefore draws what an unbroken one draws, and neither the number of processes nor gradient accumulation
+changes what a sample gets.
 """
 
 import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,12 +47,7 @@ class Draws:
         With ``stratified`` the global batch has one draw in each of ``total`` equal bins, in an order
         shuffled by iteration.
         """
-        values = np.array(
-            [
-                keyed_generator(self.seed, self.step, purpose, self.first + i).random()
-                for i in range(batch_size)
-            ]
-        )
+        values = self._uniform(purpose, batch_size)
         if stratified:
             if self.first + batch_size > self.total:
                 raise ValueError(
@@ -66,17 +63,20 @@ class Draws:
 
     def integers(self, purpose: str, batch_size: int, high: int) -> Tensor:
         """Integers in [0, high), int64, shape (B,), on the CPU."""
-        values = [
-            int(keyed_generator(self.seed, self.step, purpose, self.first + i).integers(high))
-            for i in range(batch_size)
-        ]
-        return torch.tensor(values, dtype=torch.int64)
+        return torch.from_numpy((high * self._uniform(purpose, batch_size)).astype(np.int64))
 
     def normal(self, purpose: str, shape: Sequence[int], device: torch.device | str = "cpu") -> Tensor:
         """Standard normal draws, float32, of ``shape`` with the batch first."""
         values = np.empty((shape[0], math.prod(shape[1:])), np.float32)
+        generator = keyed_generator(self.seed, self.step, purpose)
+        state: Any = generator.bit_generator.state
         for i, row in enumerate(values):
-            keyed_generator(self.seed, self.step, purpose, self.first + i).standard_normal(
-                dtype=np.float32, out=row
-            )
+            # Each sample has its own stretch of 2^128 numbers of the sequence.
+            state["state"]["counter"][2] = self.first + i
+            generator.bit_generator.state = state
+            generator.standard_normal(dtype=np.float32, out=row)
         return torch.from_numpy(values).reshape(tuple(shape)).to(device)
+
+    def _uniform(self, purpose: str, batch_size: int) -> np.ndarray:
+        """Samples ``first`` to ``first + B`` of the purpose's sequence, float64."""
+        return keyed_generator(self.seed, self.step, purpose).random(self.first + batch_size)[self.first :]
