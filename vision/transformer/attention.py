@@ -23,6 +23,7 @@ Mask = Tensor | BlockMask
 _SCORE_BYTES = 64 * 2**20
 # Chosen unasked only where the scores that autograd keeps stay below this.
 _KEPT_SCORE_BYTES = 2**30
+_SHORT_ROW = 64
 
 
 class AttentionBackendError(ValueError):
@@ -100,7 +101,9 @@ def _matmul(query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Ten
         scores = torch.baddbmm(
             start_from, query[part], key[part].transpose(1, 2), beta=beta, alpha=width**-0.5
         )  # (B H, L, M)
-        attended.append(torch.bmm(scores.softmax(-1), value[part]))  # (B H, L, E)
+        # torch's bfloat16 softmax is slow on rows shorter than a few vector registers.
+        weights = scores.softmax(-1) if keys >= _SHORT_ROW else scores.float().softmax(-1).to(query.dtype)
+        attended.append(torch.bmm(weights, value[part]))  # (B H, L, E)
     result = attended[0] if len(attended) == 1 else torch.cat(attended)
     return result.unflatten(0, (batch, heads)).transpose(1, 2)
 

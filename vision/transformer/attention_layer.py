@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from vision.transformer.attention import attention
 from vision.transformer.conditioning import Conditioning
 from vision.transformer.context import BlockContext
-from vision.transformer.normalization import RMSNorm
-from vision.transformer.rotary import rotate
+from vision.transformer.normalization import HeadNorm
 
 
 def project_together(x: Tensor, *linears: nn.Module) -> tuple[Tensor, ...]:
@@ -38,13 +37,13 @@ class Attention(nn.Module):
         self.to_k = nn.Linear(width, width)
         self.to_v = nn.Linear(width, width)
         self.to_out = nn.ModuleList([nn.Linear(width, width)])
-        self.norm_q = RMSNorm(width, eps=eps)
-        self.norm_k = RMSNorm(width, eps=eps)
+        self.norm_q = HeadNorm(width, eps=eps)
+        self.norm_k = HeadNorm(width, eps=eps)
         self.add_k_proj = self.add_v_proj = None
         if image_width is not None:
             self.add_k_proj = nn.Linear(image_width, width)
             self.add_v_proj = nn.Linear(image_width, width)
-            self.norm_added_k = RMSNorm(width, eps=eps)
+            self.norm_added_k = HeadNorm(width, eps=eps)
 
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, L, H, E)."""
@@ -73,8 +72,8 @@ class SelfAttention(Attention):
             query, key, value = project_together(x, self.to_q, self.to_k, self.to_v)
         else:
             query, key, value = self.to_q(x), self.to_k(x), self.to_v(x)
-        query = rotate(self.split_heads(self.norm_q(query)), context.rotary)
-        key = rotate(self.split_heads(self.norm_k(key)), context.rotary)
+        query = self.norm_q(query, self.heads, context.rotary)
+        key = self.norm_k(key, self.heads, context.rotary)
         value = self.split_heads(value)
         attended = attention(query, key, value, mask=context.attention_mask, backend=context.backend)
         return self.to_out[0](attended.flatten(2))
@@ -86,16 +85,16 @@ class CrossAttention(Attention):
     def forward(self, x: Tensor, context: BlockContext, conditioning: Iterable[Conditioning] = ()) -> Tensor:
         """(B, L, D) to (B, L, D); ``conditioning`` works on the attended values."""
         text, image = context.encoder_hidden_states, context.image_hidden_states
-        query = self.split_heads(self.norm_q(self.to_q(x)))
+        query = self.norm_q(self.to_q(x), self.heads)
         key, value = self._key_value(text, self.to_k, self.to_v)
         attended = attention(
-            query, self.split_heads(self.norm_k(key)), self.split_heads(value), backend=context.backend
+            query, self.norm_k(key, self.heads), self.split_heads(value), backend=context.backend
         )
         if image is not None and self.add_k_proj is not None:
             key, value = self._key_value(image, self.add_k_proj, self.add_v_proj)
             attended = attended + attention(
                 query,
-                self.split_heads(self.norm_added_k(key)),
+                self.norm_added_k(key, self.heads),
                 self.split_heads(value),
                 backend=context.backend,
             )

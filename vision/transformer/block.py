@@ -4,12 +4,12 @@ Legend: B batch, L tokens, D width, G groups of tokens that share a timestep.
 """
 
 import torch
-from diffusers.models.attention import FeedForward
 from torch import Tensor, nn
 
 from vision.transformer.attention_layer import CrossAttention, SelfAttention
 from vision.transformer.conditioning import Conditioning, Slot
 from vision.transformer.context import BlockContext
+from vision.transformer.feed_forward import FeedForward
 from vision.transformer.normalization import LayerNorm, add_gated, modulate
 
 
@@ -39,7 +39,7 @@ class TransformerBlock(nn.Module):
         self.norm2 = LayerNorm(width, eps) if cross_attn_norm else nn.Identity()
         self.attn2 = CrossAttention(width, heads, eps, added_kv_proj_dim)
         self.norm3 = LayerNorm(width, eps, elementwise_affine=False)
-        self.ffn = FeedForward(width, inner_dim=ffn_dim, activation_fn="gelu-approximate")
+        self.ffn = FeedForward(width, ffn_dim)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
         self.conditioning = nn.ModuleDict()
 

@@ -3,20 +3,19 @@
 Legend: B batch, L tokens, D width, G groups of tokens that share a timestep (1, one a frame, or L).
 """
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vision.transformer.fused import add_scaled, norm_rotate
 
-class RMSNorm(nn.RMSNorm):
-    """Root-mean-square norm over the last axis whose weight follows the input's type.
 
-    Under autocast the weight is float32 and the input bfloat16, which torch's own module computes in
-    several passes instead of one.
-    """
+class HeadNorm(nn.RMSNorm):
+    """Root-mean-square norm of queries or keys over all heads together, with their rotary positions."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+    def forward(self, x: Tensor, heads: int, table: Tensor | None = None) -> Tensor:
+        """(B, L, D) to (B, L, heads, D / heads); ``table`` as in :func:`norm_rotate`."""
+        assert self.eps is not None
+        return norm_rotate(x, self.weight, self.eps, heads, table)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -38,7 +37,7 @@ def modulate(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         shift: shape (B, G, D).
     """
     grouped = x.unflatten(1, (scale.shape[1], -1))  # (B, G, L / G, D)
-    return torch.addcmul(shift.unsqueeze(2), grouped, scale.unsqueeze(2)).flatten(1, 2)
+    return add_scaled(shift.unsqueeze(2), grouped, scale.unsqueeze(2)).flatten(1, 2)
 
 
 def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
@@ -50,4 +49,4 @@ def add_gated(x: Tensor, update: Tensor, gate: Tensor) -> Tensor:
         gate: shape (B, G, D); G divides L.
     """
     groups = (gate.shape[1], -1)
-    return torch.addcmul(x.unflatten(1, groups), update.unflatten(1, groups), gate.unsqueeze(2)).flatten(1, 2)
+    return add_scaled(x.unflatten(1, groups), update.unflatten(1, groups), gate.unsqueeze(2)).flatten(1, 2)
