@@ -1,0 +1,133 @@
+"""The run of a base recipe: data, text encoder and transformer put together."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.models.auto_model import AutoModel
+
+from train.data.batches import Batches
+from train.data.build import build_captioned
+from train.estimate import Estimate, Load, NetworkSize, estimate
+from train.jobs.drawing import preview_with
+from train.jobs.job import Job
+from train.methods.flow_matching import FlowMatching
+from train.previews import Preview
+from train.processes import process_state
+from train.recipes.base import BaseRecipe
+from train.training_result import TrainingResult
+from vision.distill.pipeline import TextToImagePipeline
+from vision.latents import spatial_factor
+from vision.lora.adapters import add_lora, save_lora
+from vision.text import encode_prompts, load_text_encoder
+from vision.transformer import VideoTransformer, VideoTransformerDenoiser
+
+NETWORK = BaseRecipe.networks[0]
+
+
+class BaseJob(Job[BaseRecipe]):
+    """Trains one transformer by flow matching; exports a pipeline's folder or an adapter."""
+
+    def estimates(self, processes: int) -> dict[str, Estimate]:
+        recipe = self.recipe
+        with torch.device("meta"):
+            network = self._network()
+        factor = spatial_factor(self._vae)
+        latent_shape = (
+            network.config.in_channels,
+            1,
+            recipe.data.height // factor,
+            recipe.data.width // factor,
+        )
+        load = Load.of_latents(
+            recipe.train.batch_size, latent_shape, network.config.patch_size, recipe.text.max_prompt_tokens
+        )
+        size = NetworkSize.of(network)
+        device = process_state().device.type
+        return {
+            NETWORK: estimate(
+                size, load, recipe.train, averaged=True, processes=processes, device=device
+            )
+        }
+
+    def prepare(self) -> tuple[FlowMatching, Batches, Preview | None]:
+        recipe, flow = self.recipe, self.recipe.flow
+        tokenizer, text_encoder = load_text_encoder(recipe.text.encoder)
+        batches = build_captioned(
+            recipe.data,
+            vae=self._vae,
+            tokenizer=tokenizer,
+            text_encoder=text_encoder,
+            max_prompt_tokens=recipe.text.max_prompt_tokens,
+            cache=recipe.cache,
+            seed=recipe.train.seed,
+        )
+        network = self._network()
+        method = FlowMatching(
+            VideoTransformerDenoiser(network),
+            null_condition={
+                "encoder_hidden_states": encode_prompts(
+                    tokenizer, text_encoder, [""], recipe.text.max_prompt_tokens
+                )
+            },
+            time_law=flow.time_law,
+            mean=flow.mean,
+            std=flow.std,
+            shift=flow.shift,
+            stratified=flow.stratified,
+            prompt_dropout=flow.prompt_dropout,
+        )
+        pipeline = self._pipeline(network, text_encoder=text_encoder, tokenizer=tokenizer)
+        preview = preview_with(pipeline, recipe.preview, NETWORK)
+        # Embeddings are all that training needs; the encoder's memory is given back.
+        pipeline.text_encoder = None
+        return method, batches, preview
+
+    def export(self, result: TrainingResult, folder: Path) -> str:
+        weights = result.weights(NETWORK)
+        if not process_state().is_main_process:
+            return ""
+        network = self._network()
+        if self.recipe.lora is not None:
+            save_lora(folder, network, weights=weights)
+            return "loads with pipeline.load_lora_weights"
+        network.load_state_dict(weights)
+        self._pipeline(network).save_pretrained(folder)
+        return "loads with vision.TextToImagePipeline.from_pretrained; its transformer with diffusers' WanPipeline"
+
+    def _network(self) -> VideoTransformer:
+        model = self.recipe.model
+        if model.weights is not None:
+            network = VideoTransformer.from_pretrained(model.weights, torch_dtype=torch.float32)
+        else:
+            assert model.architecture is not None
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.recipe.train.seed)
+                network = VideoTransformer(**model.architecture.model_dump())
+                network.init_weights()
+        if self.recipe.lora is not None:
+            lora = self.recipe.lora
+            add_lora(network, lora.rank, lora.alpha, lora.target_modules, seed=self.recipe.train.seed)
+        return network
+
+    @cached_property
+    def _vae(self) -> Any:
+        source = self.recipe.model.vae
+        return None if source is None else AutoModel.from_pretrained(source)
+
+    def _pipeline(self, network: VideoTransformer, **text: Any) -> TextToImagePipeline:
+        recipe = self.recipe
+        return TextToImagePipeline(
+            network,
+            FlowMatchEulerDiscreteScheduler(shift=recipe.flow.shift),
+            vae=self._vae,
+            **text,
+            default_height=recipe.data.height,
+            default_width=recipe.data.width,
+            default_num_inference_steps=recipe.preview.steps,
+            default_guidance_scale=recipe.preview.guidance_scale,
+            max_prompt_tokens=recipe.text.max_prompt_tokens,
+            text_encoder_source=recipe.text.encoder,
+        )

@@ -1,0 +1,64 @@
+"""The run of a classifier recipe, and the reference statistics of held-out pictures."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from train.data.batches import Batches
+from train.data.build import build_labelled
+from train.estimate import Estimate, NetworkSize, estimate
+from train.jobs.job import Job
+from train.methods.classification import Classification
+from train.processes import process_state, say
+from train.recipes.classifier import ClassifierRecipe
+from train.training_result import TrainingResult
+from vision.metrics import FeatureNetwork, FeatureStatistics
+
+NETWORK = ClassifierRecipe.networks[0]
+
+
+class FeaturesJob(Job[ClassifierRecipe]):
+    """Trains the feature network; exports it with the statistics of ``held_out``'s pictures."""
+
+    def estimates(self, processes: int) -> dict[str, Estimate]:
+        size = NetworkSize.of(self._network())
+        return {NETWORK: estimate(size, None, self.recipe.train, processes=processes)}
+
+    def prepare(self) -> tuple[Classification, Batches, None]:
+        batches = build_labelled(self.recipe.data, seed=self.recipe.train.seed)
+        return Classification(self._network(), mirror=self.recipe.mirror), batches, None
+
+    def export(self, result: TrainingResult, folder: Path) -> str:
+        weights = result.weights(NETWORK)
+        if not process_state().is_main_process:
+            return ""
+        network = self._network()
+        network.load_state_dict(weights)
+        network.eval()
+        statistics, accuracy = self._held_out(network)
+        network.save_pretrained(folder)
+        statistics.save(
+            folder / "statistics.safetensors",
+            {"data": Path(self.recipe.held_out.path).name, "accuracy": f"{accuracy:.4f}"},
+        )
+        say(f"accuracy on {statistics.count} held-out pictures: {accuracy:.4f}")
+        return "loads with vision.metrics.FeatureNetwork.from_pretrained"
+
+    def _network(self) -> FeatureNetwork:
+        names = self.recipe.data.class_names
+        assert names is not None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.train.seed)
+            return FeatureNetwork(in_channels=self.recipe.channels, num_classes=len(names))
+
+    @torch.no_grad()
+    def _held_out(self, network: FeatureNetwork) -> tuple[FeatureStatistics, float]:
+        held_out = build_labelled(self.recipe.held_out, seed=0)
+        statistics = FeatureStatistics(network.config.widths[-1])
+        right, batch_size = 0, 500
+        for pixels, labels in _once(held_out, batch_size):
+            features, logits = network(pixels)
+            statistics.update(features)
+            right += int((logits.argmax(-1) == labels).sum())
+        return statistics, right / statistics.count
