@@ -3,6 +3,9 @@
 Legend: B batch; D elements of a latent; K components of a mixture.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -31,14 +34,28 @@ class TinyNetwork(nn.Module):
         return self.outer(self.dropout(hidden)).reshape(x.shape)
 
 
-class TinyDenoiser(Denoiser):
-    """Denoiser of a :class:`TinyNetwork`; counts its calls."""
+@dataclass
+class Call:
+    """One call of a denoiser."""
 
-    calls = 0
+    x: Tensor
+    t: Tensor
+    prompt: Tensor
+    with_gradient: bool
+    training: bool
+
+
+class TinyDenoiser(Denoiser):
+    """Denoiser of a :class:`TinyNetwork` that remembers how it was called."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(network)
+        self.calls: list[Call] = []
 
     def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        self.calls += 1
-        return self.network(x_t, 1000 * t, condition["prompt"])
+        prompt = condition["prompt"]
+        self.calls.append(Call(x_t, t, prompt, torch.is_grad_enabled(), self.network.training))
+        return self.network(x_t, 1000 * t, prompt)
 
     def time_embedder(self) -> nn.Module:
         return self.network.time_embedder  # pyright: ignore[reportReturnType]
@@ -118,6 +135,13 @@ class MixtureDenoiser(Denoiser):
 
 def gradients(network: nn.Module) -> list[Tensor]:
     return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in network.parameters()]
+
+
+def assert_all_close(
+    left: Iterable[Tensor], right: Iterable[Tensor], rtol: float = 1e-5, atol: float = 1e-7
+) -> None:
+    for one, other in zip(left, right, strict=True):
+        torch.testing.assert_close(one, other, rtol=rtol, atol=atol)
 
 
 def renoise(x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
