@@ -4,7 +4,7 @@ Legend: B batch, L query tokens, M key tokens, H heads, E width of a head.
 """
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -19,8 +19,8 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 #: A boolean tensor that broadcasts to (B, H, L, M), true where a query sees a key, or flex's own mask.
 Mask = Tensor | BlockMask
 
-# The two-product backend holds the scores of the heads that it works on; this many bytes at once.
-_SCORE_BYTES = 64 * 2**20
+# The two-product backend works on this many bytes of scores at once.
+_SCORE_BYTES = 4 * 2**20
 # Chosen unasked only where the scores that autograd keeps stay below this.
 _KEPT_SCORE_BYTES = 2**30
 _SHORT_ROW = 64
@@ -80,35 +80,40 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tenso
     return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)
 
 
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None, rows: int) -> Tensor:
+    """(N, L, E), (N, E, M), (N, M, E) to (N, L, E), for ``rows`` queries at a time."""
+    scale = query.shape[-1] ** -0.5
+    attended = []
+    for number, part in enumerate(query.split(rows, 1)):
+        if bias is None:
+            scores = torch.baddbmm(query.new_empty(1, 1, 1), part, key, beta=0, alpha=scale)  # (N, rows, M)
+        else:
+            scores = torch.baddbmm(bias[:, number * rows : (number + 1) * rows], part, key, alpha=scale)
+        # torch's bfloat16 softmax is slow on rows shorter than a few vector registers.
+        weights = scores.softmax(-1) if key.shape[2] >= _SHORT_ROW else scores.float().softmax(-1)
+        attended.append(torch.bmm(weights.to(value.dtype), value))
+    return attended[0] if len(attended) == 1 else torch.cat(attended, 1)
+
+
 def _matmul(query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
     mask = _require_tensor_mask(mask, "matmul")
-    batch, queries, heads, width = query.shape
+    batch, queries, heads, _ = query.shape
     keys = key.shape[1]
     query, key, value = (x.transpose(1, 2).flatten(0, 1) for x in (query, key, value))  # (B H, *, E)
-    # Products over a few heads at a time keep the scores near the cores.
-    size = max(1, _SCORE_BYTES // (queries * keys * query.element_size()))
-    bias = None
+    # Scores of a few heads, or of some queries of one head, at a time stay in the cache.
+    rows = max(1, _SCORE_BYTES // (keys * query.element_size()))
+    group, rows = max(1, rows // queries), min(rows, queries)
+    bias_parts = [None] * -(-batch * heads // group)
     if mask is not None:
         bias = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), float("-inf"))
-        bias = bias.expand(batch, heads, queries, keys).flatten(0, 1)
-    attended = []
-    for start in range(0, batch * heads, size):
-        part = slice(start, start + size)
-        if bias is None:
-            start_from, beta = query.new_empty(1, 1, 1), 0.0
-        else:
-            start_from, beta = bias[part], 1.0
-        scores = torch.baddbmm(
-            start_from, query[part], key[part].transpose(1, 2), beta=beta, alpha=width**-0.5
-        )  # (B H, L, M)
-        # torch's bfloat16 softmax is slow on rows shorter than a few vector registers.
-        weights = scores.softmax(-1) if keys >= _SHORT_ROW else scores.float().softmax(-1).to(query.dtype)
-        attended.append(torch.bmm(weights, value[part]))  # (B H, L, E)
+        bias_parts = bias.expand(batch, heads, queries, keys).flatten(0, 1).split(group)
+    parts = zip(query.split(group), key.mT.split(group), value.split(group), bias_parts, strict=True)
+    attended = [_attend(*part, rows) for part in parts]
     result = attended[0] if len(attended) == 1 else torch.cat(attended)
     return result.unflatten(0, (batch, heads)).transpose(1, 2)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _compiled_flex() -> Callable[..., Tensor]:
     return torch.compile(flex_attention, dynamic=False)
 
@@ -138,7 +143,7 @@ def block_mask(mask: Tensor, query: Tensor, key: Tensor) -> BlockMask:
 def _dispatched(name: AttentionBackendName) -> Callable[[Tensor, Tensor, Tensor, Mask | None], Tensor]:
     def attend(query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
         mask = _require_tensor_mask(mask, name.value)
-        if not name.value.startswith(("native", "_native_math")) and query.device.type == "cpu":
+        if query.device.type == "cpu" and name.value not in ("native", "_native_math"):
             raise AttentionBackendError(
                 f"attention backend {name.value!r} does not run on a CPU; use 'sdpa' or 'matmul' there"
             )
@@ -147,7 +152,8 @@ def _dispatched(name: AttentionBackendName) -> Callable[[Tensor, Tensor, Tensor,
         except (ValueError, NotImplementedError) as error:
             given = "no mask" if mask is None else f"a mask of shape {tuple(mask.shape)}"
             raise AttentionBackendError(
-                f"attention backend {name.value!r} refuses {query.dtype} on {query.device} with {given}: {error}"
+                f"attention backend {name.value!r} refuses {query.dtype} on {query.device} with {given}: "
+                f"{error}"
             ) from error
 
     return attend

@@ -90,7 +90,7 @@ class CrossAttention(Attention):
         attended = attention(
             query, self.norm_k(key, self.heads), self.split_heads(value), backend=context.backend
         )
-        if image is not None and self.add_k_proj is not None:
+        if image is not None and self.add_k_proj is not None and self.add_v_proj is not None:
             key, value = self._key_value(image, self.add_k_proj, self.add_v_proj)
             attended = attended + attention(
                 query,

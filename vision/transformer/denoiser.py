@@ -27,7 +27,7 @@ class VideoTransformerDenoiser(Denoiser):
         """
         if not isinstance(self.network, VideoTransformer):
             raise TypeError(
-                f"the time embedder is asked of a bare VideoTransformer, not of {type(self.network).__name__}; "
+                f"the time embedder is asked of a VideoTransformer, not of a {type(self.network).__name__}; "
                 "build what needs it before the network is wrapped"
             )
         return self.network.condition_embedder.time_embedder

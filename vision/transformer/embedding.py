@@ -55,8 +55,8 @@ class ImageEmbedder(nn.Module):
             self.pos_embed = nn.Parameter(torch.zeros(1, pos_embed_seq_len, image_dim))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, M, image_dim) to (B, M, D); with positions, two pictures a sample: (2B, M, ...) to (B, 2M, D)."""
-        features = features.to(self.ff.net[2].weight.dtype)
+        """(B, M, image_dim) to (B, M, D); with positions, two pictures a sample: from (2 B, M, ...)."""
+        features = features.to(self.ff.net[2].weight.dtype)  # type: ignore[reportCallIssue, reportArgumentType]
         if self.pos_embed is not None:
             features = features.reshape(-1, 2 * features.shape[1], features.shape[2])
             features = features + self.pos_embed.to(features.dtype)

@@ -5,14 +5,15 @@ M prompt tokens, P picture tokens, G groups of tokens that share a timestep.
 """
 
 import math
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, FrozenDict, register_to_config
-from diffusers.loaders import PeftAdapterMixin
+from diffusers.loaders.peft import PeftAdapterMixin
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.utils import apply_lora_scale
+from diffusers.utils.peft_utils import apply_lora_scale
 from torch import Tensor, nn
 
 from vision.transformer.attention import Mask, find_backend
@@ -24,6 +25,21 @@ from vision.transformer.embedding import ConditionEmbedder, PatchEmbedding
 from vision.transformer.normalization import LayerNorm, modulate
 from vision.transformer.original import OriginalFormatMixin
 from vision.transformer.rotary import RotaryEmbedding
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+# Classes whose folders hold the same parameters under the same names.
+_LOADABLE = ("VideoTransformer", "WanTransformer3DModel")
+_HUB_ARGUMENTS = (
+    "cache_dir",
+    "force_download",
+    "local_files_only",
+    "proxies",
+    "revision",
+    "subfolder",
+    "token",
+)
 
 
 class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormatMixin):
@@ -55,11 +71,17 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["TransformerBlock"]
-    _repeated_blocks = ["TransformerBlock"]
-    _skip_layerwise_casting_patterns = ["patch_embedding", "condition_embedder", "norm"]
-    _keep_in_fp32_modules = ["time_embedder", "scale_shift_table", "norm1", "norm2", "norm3"]
-    _keys_to_ignore_on_load_unexpected = ["norm_added_q"]
+    _no_split_modules: ClassVar[list[str]] = ["TransformerBlock"]
+    _repeated_blocks: ClassVar[list[str]] = ["TransformerBlock"]
+    _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["patch_embedding", "condition_embedder", "norm"]
+    _keep_in_fp32_modules: ClassVar[list[str]] = [
+        "time_embedder",
+        "scale_shift_table",
+        "norm1",
+        "norm2",
+        "norm3",
+    ]
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = ["norm_added_q"]
 
     @register_to_config
     def __init__(
@@ -86,16 +108,16 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         if qk_norm != "rms_norm_across_heads":
             raise ValueError(f"qk_norm is {qk_norm!r}; only 'rms_norm_across_heads' exists")
         width = num_attention_heads * attention_head_dim
-        patch_size = tuple(patch_size)
+        self.patch_size = (patch_size[0], patch_size[1], patch_size[2])
         self.rope = RotaryEmbedding(attention_head_dim, rope_max_seq_len)
-        self.patch_embedding = PatchEmbedding(in_channels, width, patch_size, stride=patch_size)
+        self.patch_embedding = PatchEmbedding(in_channels, width, self.patch_size, stride=self.patch_size)
         self.condition_embedder = ConditionEmbedder(width, freq_dim, text_dim, image_dim, pos_embed_seq_len)
         self.blocks = nn.ModuleList(
             TransformerBlock(width, ffn_dim, num_attention_heads, cross_attn_norm, eps, added_kv_proj_dim)
             for _ in range(num_layers)
         )
         self.norm_out = LayerNorm(width, eps, elementwise_affine=False)
-        self.proj_out = nn.Linear(width, (out_channels or in_channels) * math.prod(patch_size))
+        self.proj_out = nn.Linear(width, (out_channels or in_channels) * math.prod(self.patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
         self.hints = nn.ModuleDict()
         self.gradient_checkpointing = False
@@ -103,6 +125,36 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         self._set_conditioning({})
         for name, options in (conditioning or {}).items():
             self.add_conditioning(name, **options)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> "Self":
+        """Loads a folder, or a model of the hub, saved by this class or by diffusers' Wan transformer.
+
+        Args:
+            pretrained_model_name_or_path: folder or hub id.
+            kwargs: those of diffusers' ``ModelMixin.from_pretrained`` (``torch_dtype``, ``subfolder``, ...).
+
+        Raises:
+            ValueError: the folder holds another architecture, or its parameters are not the model's.
+        """
+        hub = {name: kwargs[name] for name in _HUB_ARGUMENTS if name in kwargs}
+        found = cast(dict, cls.load_config(pretrained_model_name_or_path, **hub)).get("_class_name")
+        if found not in _LOADABLE:
+            raise ValueError(
+                f"{pretrained_model_name_or_path} holds a {found or 'config without a class name'}; "
+                f"expected one of {', '.join(_LOADABLE)}"
+            )
+        with_info = kwargs.pop("output_loading_info", False)
+        model, info = super().from_pretrained(
+            pretrained_model_name_or_path, output_loading_info=True, **kwargs
+        )
+        for kind in ("missing", "unexpected"):
+            if keys := info[f"{kind}_keys"]:
+                raise ValueError(
+                    f"{pretrained_model_name_or_path}: {len(keys)} {kind} parameters, as {sorted(keys)[:3]}; "
+                    "its config.json and its weights do not belong together"
+                )
+        return loaded if with_info else model
 
     @apply_lora_scale("attention_kwargs")
     def forward(
@@ -139,12 +191,12 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
                 that no module of this model reads.
         """
         batch, _, *size = hidden_states.shape
-        if any(length % patch for length, patch in zip(size, self.config.patch_size, strict=True)):
+        if any(length % patch for length, patch in zip(size, self.patch_size, strict=True)):
             raise ValueError(
                 f"latents of {tuple(size)} (frames, height, width) are no multiple of the patch size "
-                f"{tuple(self.config.patch_size)}; crop or pad them"
+                f"{self.patch_size}; crop or pad them"
             )
-        frames, rows, columns = (n // p for n, p in zip(size, self.config.patch_size, strict=True))
+        frames, rows, columns = (n // p for n, p in zip(size, self.patch_size, strict=True))
         grid = (frames, rows, columns)
 
         tokens = self.patch_embedding(hidden_states.to(self.patch_embedding.weight.dtype))
@@ -167,6 +219,7 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         hints = [hint(tokens, context) for hint in self.hints.values()]
         for number, block in enumerate(self.blocks):
             if torch.is_grad_enabled() and self.gradient_checkpointing:
+                assert self._gradient_checkpointing_func is not None
                 tokens = self._gradient_checkpointing_func(block, tokens, context)
             else:
                 tokens = block(tokens, context)
@@ -176,7 +229,7 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
 
         shift, scale = (embedding.unsqueeze(2) + self.scale_shift_table.float()).unbind(2)  # (B, G, D)
         tokens = modulate(self.norm_out(tokens), (1 + scale).to(tokens.dtype), shift.to(tokens.dtype))
-        patches = self.proj_out(tokens).unflatten(2, (*self.config.patch_size, -1)).unflatten(1, grid)
+        patches = self.proj_out(tokens).unflatten(2, (*self.patch_size, -1)).unflatten(1, grid)
         # (B, F', H', W', f, h, w, C) to (B, C, F, H, W)
         sample = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
@@ -240,7 +293,8 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
             if missing := [number for number in numbers if not 0 <= number < len(self.blocks)]:
                 raise ValueError(f"{name!r} is wanted in blocks {missing}; there are {len(self.blocks)}")
             for number in numbers:
-                self.blocks[number].conditioning[name] = kind(self.config, **options).to(like.device)
+                block = cast(TransformerBlock, self.blocks[number])
+                block.conditioning[name] = kind(self.config, **options).to(like.device)
             present[name] = options if blocks is None else {"blocks": list(blocks), **options}
         self._set_conditioning(present)
 
