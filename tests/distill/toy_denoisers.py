@@ -5,14 +5,17 @@ Legend: B batch; D elements of a latent; K components of a mixture.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from train.methods.cdm import CDM
 from train.recipes.cdm import CDMSettings
+from vision.distill.anchor import AnchorEmbedding
 from vision.flow.denoiser import Condition, Denoiser
 from vision.flow.path import expand_time, velocity_from_x0
+from vision.transformer import VideoTransformer, VideoTransformerDenoiser
 
 SHAPE = (2, 1, 2, 2)  # C, F, H, W
 PROMPT_WIDTH = 3
@@ -64,6 +67,34 @@ class TinyDenoiser(Denoiser):
 def tiny_denoiser(seed: int = 0, **arguments) -> TinyDenoiser:
     torch.manual_seed(seed)
     return TinyDenoiser(TinyNetwork(**arguments))
+
+
+TRANSFORMER: dict[str, Any] = {
+    "num_attention_heads": 2,
+    "attention_head_dim": 12,
+    "in_channels": SHAPE[0],
+    "out_channels": SHAPE[0],
+    "text_dim": 5,
+    "freq_dim": 16,
+    "ffn_dim": 32,
+    "num_layers": 2,
+}
+
+
+def transformer_denoiser(seed: int = 0) -> VideoTransformerDenoiser:
+    torch.manual_seed(seed)
+    return VideoTransformerDenoiser(VideoTransformer(**TRANSFORMER))
+
+
+def transformer_prompts(batch_size: int) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return {"encoder_hidden_states": torch.randn(batch_size, 3, TRANSFORMER["text_dim"], generator=generator)}
+
+
+def embedding_of(network: nn.Module) -> AnchorEmbedding:
+    embedding = network.anchor_embedding
+    assert isinstance(embedding, AnchorEmbedding)
+    return embedding
 
 
 def cdm(seeds: tuple[int, int, int] = (0, 1, 2), shift: float = 3.0, **options) -> CDM:
