@@ -1,8 +1,6 @@
 """Small safetensors files that are whole or not there, and that know their own checksum."""
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +9,7 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from vision.latents.identity import hash_tensors
+from vision.whole_file import written_aside
 
 
 class DamagedFileError(ValueError):
@@ -20,23 +19,17 @@ class DamagedFileError(ValueError):
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Writes tensors beside their metadata and checksum.
 
-    The file is written under another name and then renamed: a reader, also in another process, sees the
-    old file or the new one, and writers do not disturb each other.
+    The file appears whole or not at all, and several processes may write it.
 
     Raises:
         OSError: the file cannot be written (a full disk, say); nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    try:
+    with written_aside(path) as aside:
         try:
             save_file(whole, aside, {**metadata, "checksum": hash_tensors(whole)})
         except SafetensorError as error:
             raise OSError(f"{path} cannot be written: {error}; is the disk full?") from error
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

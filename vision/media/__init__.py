@@ -1,0 +1,31 @@
+"""Pictures and videos in and out, grids, strips and curves."""
+
+from vision.media.curves import plot_curves
+from vision.media.grid import image_grid, strip
+from vision.media.image import (
+    UnreadableImageError,
+    decode_image,
+    read_image,
+    to_image,
+    to_tensor,
+    write_image,
+)
+from vision.media.resize import resize_and_crop
+from vision.media.video import UnreadableVideoError, cut_to_groups, read_video, write_video
+
+__all__ = [
+    "UnreadableImageError",
+    "UnreadableVideoError",
+    "cut_to_groups",
+    "decode_image",
+    "image_grid",
+    "plot_curves",
+    "read_image",
+    "read_video",
+    "resize_and_crop",
+    "strip",
+    "to_image",
+    "to_tensor",
+    "write_image",
+    "write_video",
+]

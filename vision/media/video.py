@@ -1,0 +1,91 @@
+"""Videos in and out, by PyAV.
+
+Legend: C channels, F frames, H height, W width.
+"""
+
+import warnings
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from av.error import FFmpegError
+from torch import Tensor
+
+from vision.media.image import to_bytes
+from vision.whole_file import written_aside
+
+
+class UnreadableVideoError(ValueError):
+    """A file that is no video, or a damaged one; the message names it."""
+
+
+def read_video(path: Path | str) -> tuple[Tensor, float]:
+    """All frames of a video and its frame rate.
+
+    Returns:
+        uint8 of shape (3, F, H, W), and frames a second.
+
+    Raises:
+        UnreadableVideoError: there is no such file, it is no video, or it is cut short.
+    """
+    frames = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise UnreadableVideoError(f"{path} holds no video stream")
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            rate, declared = stream.average_rate, stream.frames
+    except FFmpegError as error:
+        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+    if not frames or rate is None or len(frames) < declared:
+        raise UnreadableVideoError(f"{path} is cut short: {len(frames)} of {declared} frames can be decoded")
+    pixels = torch.from_numpy(np.stack(frames))  # (F, H, W, C)
+    return pixels.permute(3, 0, 1, 2).contiguous(), float(rate)
+
+
+def write_video(pixels: Tensor, path: Path | str, frame_rate: float, quality: int = 18) -> None:
+    """Writes an H.264 video, whole or not at all.
+
+    Args:
+        pixels: shape (C, F, H, W), C being 1 or 3; uint8, or floats in [-1, 1] (values outside are clamped).
+        path: with the ending ``.mp4``.
+        frame_rate: frames a second.
+        quality: x264's constant rate factor, from 0 (lossless but for the colour space) to 51; 18 looks
+            like the original.
+
+    Colours are kept at half resolution, as players expect, unless a side is odd.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise ValueError(f"{path}: videos are written as .mp4, found {path.suffix!r}")
+    if pixels.ndim != 4 or pixels.shape[0] not in (1, 3) or pixels.shape[1] == 0:
+        raise ValueError(f"expected pixels (1 or 3, F, H, W) with F >= 1, found shape {tuple(pixels.shape)}")
+    frames = to_bytes(pixels).expand(3, -1, -1, -1).permute(1, 2, 3, 0).contiguous().numpy()  # (F, H, W, C)
+    with written_aside(path) as aside, av.open(str(aside), "w") as container:
+        stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv444p" if frames.shape[1] % 2 or frames.shape[2] % 2 else "yuv420p"
+        stream.options = {"crf": str(quality)}
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def cut_to_groups(pixels: Tensor, name: str, group: int = 4) -> Tensor:
+    """Cuts a video of shape (C, F, H, W) at its end to ``group * n + 1`` frames, with a warning if it must.
+
+    Video latents hold the first frame alone and then groups of ``group`` frames.
+    """
+    count = pixels.shape[1]
+    kept = (count - 1) // group * group + 1
+    if kept < count:
+        warnings.warn(
+            f"{name}: the last {count - kept} of {count} frames are cut off, since latents hold {group}n + 1",
+            stacklevel=2,
+        )
+    return pixels[:, :kept]
