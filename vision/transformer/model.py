@@ -145,9 +145,10 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
                 f"expected one of {', '.join(_LOADABLE)}"
             )
         with_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(
+        loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, output_loading_info=True, **kwargs
         )
+        model, info = loaded
         for kind in ("missing", "unexpected"):
             if keys := info[f"{kind}_keys"]:
                 raise ValueError(
