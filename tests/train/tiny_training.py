@@ -108,7 +108,6 @@ def make_method(lora: bool = False, dropout: float = 0.1) -> Chase:
     """Networks with fixed first weights; with ``lora`` only adapters are trained."""
     torch.manual_seed(3)
     student, fake, teacher = (Network(dropout) for _ in range(3))
-    fake.load_state_dict(student.state_dict())
     if lora:
         for network in (student, fake):
             inject_adapter_in_model(LoraConfig(r=2, target_modules=["linear"]), network)
@@ -130,6 +129,16 @@ def make_recipe(output: Path, **settings: Any) -> TrainRecipe:
         "tracker": "none",
     }
     return TrainRecipe(output=str(output), **{**defaults, **settings})
+
+
+def weights(result: TrainingResult) -> dict[str, Tensor]:
+    """Every trained weight and average of a finished run."""
+    return {
+        f"{name}/{ema}/{key}": tensor
+        for name in result.networks
+        for ema in (False, True)
+        for key, tensor in result.weights(name, ema).items()
+    }
 
 
 def train(
