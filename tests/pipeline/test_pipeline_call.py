@@ -200,7 +200,7 @@ def autoencoder(name: str) -> Any:
 def test_latents_of_any_autoencoder_become_pictures(name: str, factor: int):
     network = tiny_transformer(in_channels=4, out_channels=4)
     pipeline = tiny_pipeline(transformer=network, vae=autoencoder(name).eval())
-    size = {"height": 4 * factor, "width": 6 * factor}
+    size: dict[str, Any] = {"height": 4 * factor, "width": 6 * factor}
     assert latents_of(pipeline, **size).shape == (2, 4, 1, 4, 6)
     pixels = pipeline(PROMPTS, output_type="pt", **size).images
     assert pixels.shape == (2, 3, 4 * factor, 6 * factor)

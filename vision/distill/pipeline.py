@@ -108,6 +108,12 @@ class TextToImagePipeline(PipelineFiles):
                 f"{type(vae).__name__} have {channels}; pair it with the autoencoder that it was trained with"
             )
 
+    @property
+    def _execution_device(self) -> torch.device:
+        # diffusers takes any part's device; while training, only the transformer may be on the accelerator.
+        device = self.transformer.device
+        return device if device.type not in ("cpu", "meta") else super()._execution_device
+
     # ---------------------------------------------------------------- the call
 
     @torch.no_grad()

@@ -144,6 +144,12 @@ def save_lora(
     return path
 
 
+def lora_file(source: str | Path) -> Path:
+    """The file of a LoRA, given that file or the folder that holds it."""
+    path = Path(source)
+    return path / LORA_FILE if path.is_dir() else path
+
+
 def load_lora(network: nn.Module, folder: str | Path, adapter_name: str = "default") -> LoraConfig:
     """Puts a saved LoRA on a network that no pipeline holds; for one in a pipeline, ``load_lora_weights``.
 
@@ -155,8 +161,7 @@ def load_lora(network: nn.Module, folder: str | Path, adapter_name: str = "defau
     Raises:
         ValueError: truncated or edited file, or one for another network; the first few keys are named.
     """
-    path = Path(folder)
-    path = path / LORA_FILE if path.is_dir() else path
+    path = lora_file(folder)
     shapes = header_shapes(path)
     check_lora_keys(network, shapes, str(path))
     with safe_open(path, framework="pt") as file:

@@ -1,0 +1,178 @@
+"""Draws the pictures of a batch job over one or more processes."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import diffusers
+import torch
+import transformers
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from PIL import Image
+from tqdm import tqdm
+
+from infer.ledger import Ledger
+from infer.model_hash import file_hash, pipeline_hash
+from infer.options import Options
+from infer.overview import write_overview
+from infer.pictures import Picture, pictures_of
+from vision import TextToImagePipeline, __version__
+from vision.distill.pipeline_grid import sampling_grid
+from vision.lora.adapters import lora_file
+from vision.text.prompt_file import read_prompts
+
+Value = TypeVar("Value")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job did, for its last lines on the screen.
+
+    Attributes:
+        main: whether this is the process that reports.
+        made: pictures drawn now, by all processes.
+        kept: pictures that were there.
+        overview: path of the grid.
+    """
+
+    main: bool
+    made: int
+    kept: int
+    overview: Path
+
+
+def draw_batch(options: Options) -> Outcome:
+    """Draws what a prompt file asks for, except what the output folder already has.
+
+    Noise depends on (seed, prompt, picture number) alone, so neither the batch size nor the number of
+    processes changes it. Pixels may differ by one level between batch sizes, where a kernel rounds
+    otherwise.
+
+    Raises:
+        ValueError: bad prompt file, model, LoRA or settings; another job's folder.
+    """
+    state = PartialState(cpu=options.device == "cpu")
+    prompts = on_main(state, lambda: read_prompts(options.prompts))
+    pictures = pictures_of(prompts, options.images_per_prompt)
+    pipeline = load_pipeline(options, _device(options, state))
+    settings = on_main(state, lambda: job_settings(options, pipeline))
+    ledger = Ledger(options.out)
+
+    def begin() -> set[Picture]:
+        ledger.open(settings)
+        return ledger.made(pictures)
+
+    overview = options.out / "overview.png"
+    try:
+        made = on_main(state, begin)
+        todo = [picture for picture in pictures if picture not in made]
+        _draw(pipeline, ledger, todo[state.process_index :: state.num_processes], settings, options, state)
+        state.wait_for_everyone()
+        if state.is_main_process:
+            write_overview(overview, options.out, pictures)
+            ledger.close(pictures)
+    finally:
+        ledger.unlock()
+    return Outcome(state.is_main_process, len(todo), len(made), overview)
+
+
+def load_pipeline(options: Options, device: torch.device) -> TextToImagePipeline:
+    """The model with its LoRA, on its device."""
+    dtype = DTYPES[options.dtype or ("bfloat16" if device.type == "cuda" else "float32")]
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
+    pipeline = TextToImagePipeline.from_pretrained(options.model, dtype=dtype)
+    if options.lora is not None:
+        pipeline.load_lora_weights(str(options.lora))
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline.to(device)
+
+
+def job_settings(options: Options, pipeline: TextToImagePipeline) -> dict[str, Any]:
+    """What, besides prompt and number, a picture of this job depends on; goes into each record."""
+    config = pipeline.config
+    sigmas = sampling_grid(
+        options.steps, options.sigmas, config["default_sigmas"], config["default_num_inference_steps"]
+    )
+    scale = options.guidance_scale
+    return {
+        "seed": options.seed,
+        "model": options.model,
+        "model_hash": pipeline_hash(pipeline),
+        "lora": None if options.lora is None else str(options.lora),
+        "lora_hash": None if options.lora is None else file_hash(lora_file(options.lora)),
+        "steps": len(sigmas),
+        "sigmas": sigmas,
+        "guidance_scale": config["default_guidance_scale"] if scale is None else scale,
+        "negative_prompt": options.negative_prompt,
+        "height": options.height or config["default_height"],
+        "width": options.width or config["default_width"],
+        "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
+    }
+
+
+def on_main(state: PartialState, call: Callable[[], Value]) -> Value:
+    """Calls in the main process. Each process gets the result; on an error the others end with status 2."""
+    outcome: list[Any] = [None, None]
+    if state.is_main_process:
+        try:
+            outcome[0] = call()
+        except (ValueError, OSError) as error:
+            outcome[1] = error
+    broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1] if state.is_main_process else SystemExit(2)
+    return outcome[0]
+
+
+def _device(options: Options, state: PartialState) -> torch.device:
+    if options.device is None or torch.device(options.device) == torch.device(state.device.type):
+        return state.device
+    if state.num_processes > 1:
+        raise ValueError(
+            f"--device {options.device} names one device for {state.num_processes} processes; leave it out, "
+            "or give cpu"
+        )
+    return torch.device(options.device)
+
+
+def _draw(
+    pipeline: TextToImagePipeline,
+    ledger: Ledger,
+    pictures: list[Picture],
+    settings: dict[str, Any],
+    options: Options,
+    state: PartialState,
+) -> None:
+    software = {
+        "atelier": __version__,
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "device": state.device.type,
+    }
+    share = f" (process 1 of {state.num_processes})" if state.num_processes > 1 else ""
+    bar = tqdm(total=len(pictures), unit="picture", desc=f"drawing{share}", disable=not state.is_main_process)
+    with bar:
+        for start in range(0, len(pictures), options.batch_size):
+            batch = pictures[start : start + options.batch_size]
+            seeds = [picture.noise_seed(options.seed) for picture in batch]
+            images: list[Image.Image] = pipeline(
+                [picture.prompt for picture in batch],
+                negative_prompt=options.negative_prompt,
+                height=settings["height"],
+                width=settings["width"],
+                sigmas=settings["sigmas"],
+                guidance_scale=settings["guidance_scale"],
+                # On the CPU, so that the noise is the same on every device.
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
+            ).images
+            for picture, seed, image in zip(batch, seeds, images, strict=True):
+                record = {"noise_seed": seed, **settings, "software": software}
+                ledger.add(picture, image, record, state.process_index)
+            bar.update(len(batch))
