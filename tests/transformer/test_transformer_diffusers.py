@@ -64,11 +64,12 @@ def test_bfloat16_is_as_close_to_float32_as_diffusers_is(mode):
         exact = [theirs(**inputs).sample for inputs in samples]
         for model in (theirs, ours):
             if mode == "weights":
-                model.to(dtype=torch.bfloat16)
+                model.to(torch.bfloat16)  # type: ignore
             for inputs, reference in zip(samples, exact, strict=True):
                 if mode == "weights":
                     inputs = {
-                        name: value if name == "timestep" else value.bfloat16() for name, value in inputs.items()
+                        name: value if name == "timestep" else value.bfloat16()
+                        for name, value in inputs.items()
                     }
                 with torch.autocast("cpu", torch.bfloat16, enabled=mode == "autocast"):
                     output = model(**inputs).sample
@@ -104,7 +105,9 @@ def test_bfloat16_loading_keeps_what_diffusers_keeps_in_float32(tmp_path):
     theirs.save_pretrained(tmp_path)
     theirs = WanTransformer3DModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
     ours = VideoTransformer.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
-    assert {n: p.dtype for n, p in ours.named_parameters()} == {n: p.dtype for n, p in theirs.named_parameters()}
+    assert {n: p.dtype for n, p in ours.named_parameters()} == {
+        n: p.dtype for n, p in theirs.named_parameters()
+    }
     with torch.no_grad():
         assert ours(**make_inputs()).sample.isfinite().all()
 

@@ -59,7 +59,7 @@ def attention(
 def _default_backend(query: Tensor, key: Tensor, mask: Mask | None) -> str:
     if isinstance(mask, BlockMask):
         return "flex"
-    if query.device.type != "cpu" or query.dtype != torch.bfloat16 or torch.compiler.is_compiling():
+    if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return "sdpa"
     batch, queries, heads, _ = query.shape
     kept = batch * heads * queries * key.shape[1] * query.element_size()
@@ -119,9 +119,16 @@ def _compiled_flex() -> Callable[..., Tensor]:
 
 
 def _flex(query: Tensor, key: Tensor, value: Tensor, mask: Mask | None) -> Tensor:
+    wants_gradient = torch.is_grad_enabled() and any(x.requires_grad for x in (query, key, value))
+    if query.device.type == "cpu" and wants_gradient:
+        raise AttentionBackendError(
+            "attention backend 'flex' has no gradient on a CPU; use 'sdpa' or 'matmul', with a boolean mask"
+        )
     if isinstance(mask, Tensor):
         mask = block_mask(mask, query, key)
-    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    query, key, value = (
+        x.transpose(1, 2) if wants_gradient else x.detach().transpose(1, 2) for x in (query, key, value)
+    )
     # On a GPU the uncompiled form would hold the whole score matrix; on a CPU compiling takes a minute.
     use_compiled = query.is_cuda and not torch.compiler.is_compiling()
     attend = _compiled_flex() if use_compiled else flex_attention
@@ -149,7 +156,13 @@ def _dispatched(name: AttentionBackendName) -> Callable[[Tensor, Tensor, Tensor,
             )
         try:
             return dispatch_attention_fn(query, key, value, attn_mask=mask, backend=name)
-        except (ValueError, NotImplementedError) as error:
+        except (ValueError, RuntimeError) as error:
+            # Of torch's own errors only these speak of what the backend can do.
+            refuses = isinstance(error, ValueError | NotImplementedError) or "No available kernel" in str(
+                error
+            )
+            if not refuses:
+                raise
             given = "no mask" if mask is None else f"a mask of shape {tuple(mask.shape)}"
             raise AttentionBackendError(
                 f"attention backend {name.value!r} refuses {query.dtype} on {query.device} with {given}: "
@@ -159,22 +172,29 @@ def _dispatched(name: AttentionBackendName) -> Callable[[Tensor, Tensor, Tensor,
     return attend
 
 
-_OWN = {"sdpa": _sdpa, "matmul": _matmul, "flex": _flex}
+_FOUND: dict[str, Callable[[Tensor, Tensor, Tensor, Mask | None], Tensor]] = {
+    "sdpa": _sdpa,
+    "matmul": _matmul,
+    "flex": _flex,
+}
 
 
-@cache
 def find_backend(name: str) -> Callable[[Tensor, Tensor, Tensor, Mask | None], Tensor]:
     """The function behind a backend's name.
 
     Raises:
         AttentionBackendError: no backend has this name, or what it needs is not installed.
     """
-    if name in _OWN:
-        return _OWN[name]
+    if name not in _FOUND:
+        _FOUND[name] = _find_dispatched(name)
+    return _FOUND[name]
+
+
+def _find_dispatched(name: str) -> Callable[[Tensor, Tensor, Tensor, Mask | None], Tensor]:
     try:
         dispatched = AttentionBackendName(name)
     except ValueError:
-        known = [*_OWN, *(member.value for member in AttentionBackendName if member.value not in _OWN)]
+        known = dict.fromkeys(["sdpa", "matmul", "flex", *(member.value for member in AttentionBackendName)])
         raise AttentionBackendError(
             f"no attention backend is called {name!r}; choose one of {', '.join(known)}"
         ) from None

@@ -84,12 +84,13 @@ class ConditionEmbedder(nn.Module):
         """The embedding of the time (B, G, D), and the six modulations of a block (B, G, 6, D).
 
         Args:
-            timestep: shape (B, G), in [0, 1000].
+            timestep: in [0, 1000], shape (B,) for G = 1, or (B, G).
         """
         # Rounding a timestep near 1000 to bfloat16 would move it by up to 2.
         with torch.autocast(timestep.device.type, enabled=False):
             frequencies = sinusoid(timestep, self.freq_dim)
             embedding = self.time_embedder(frequencies.to(self.time_embedder.linear_1.weight.dtype))
+        embedding = embedding.unsqueeze(1) if timestep.ndim == 1 else embedding
         projected = self.time_proj(F.silu(embedding).to(self.time_proj.weight.dtype))
         return embedding, projected.unflatten(-1, (6, -1))
 

@@ -199,12 +199,11 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
             )
         frames, rows, columns = (n // p for n, p in zip(size, self.patch_size, strict=True))
         grid = (frames, rows, columns)
+        self._check_timestep(timestep, batch, grid)
 
         tokens = self.patch_embedding(hidden_states.to(self.patch_embedding.weight.dtype))
         tokens = tokens.flatten(2).transpose(1, 2)  # (B, L, D)
-        embedding, modulation = self.condition_embedder.embed_time(
-            self._group_timesteps(timestep, batch, grid)
-        )
+        embedding, modulation = self.condition_embedder.embed_time(timestep)
         image = self._embed_image(encoder_hidden_states_image)
         context = BlockContext(
             encoder_hidden_states=self.condition_embedder.embed_text(encoder_hidden_states),
@@ -235,19 +234,13 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         sample = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
 
-    def _group_timesteps(self, timestep: Tensor, batch: int, grid: tuple[int, int, int]) -> Tensor:
-        """(B,), (B, F') or (B, L) to (B, G)."""
-        timestep = timestep.unsqueeze(1) if timestep.ndim == 1 else timestep
-        if (
-            timestep.ndim != 2
-            or timestep.shape[0] != batch
-            or timestep.shape[1] not in (1, grid[0], math.prod(grid))
-        ):
+    def _check_timestep(self, timestep: Tensor, batch: int, grid: tuple[int, int, int]) -> None:
+        tokens = math.prod(grid)
+        if tuple(timestep.shape) not in ((batch,), (batch, grid[0]), (batch, tokens)):
             raise ValueError(
                 f"timestep has shape {tuple(timestep.shape)}; {batch} samples of {grid} tokens take "
-                f"({batch},), ({batch}, {grid[0]}) or ({batch}, {math.prod(grid)})"
+                f"({batch},), ({batch}, {grid[0]}) or ({batch}, {tokens})"
             )
-        return timestep
 
     def _embed_image(self, features: Tensor | None) -> Tensor | None:
         if features is None:
@@ -256,13 +249,17 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
             raise ValueError("picture features were given to a model without image_dim in its config")
         return self.condition_embedder.image_embedder(features)
 
+    @property
+    def condition_names(self) -> set[str]:
+        """Names of the further conditions that the conditioning modules of this model read."""
+        kinds = map(find_conditioning, self.config.get("conditioning") or {})
+        return {name for kind in kinds for name in kind.inputs}
+
     def _known_conditions(self, conditions: dict[str, Tensor | None]) -> dict[str, Tensor]:
-        known = {
-            name for kind in self.config.get("conditioning") or {} for name in find_conditioning(kind).inputs
-        }
-        if unknown := conditions.keys() - known:
+        if unknown := conditions.keys() - self.condition_names:
             raise ValueError(
-                f"this model reads no condition called {sorted(unknown)}; it reads {sorted(known) or 'none'}"
+                f"this model reads no condition called {sorted(unknown)}; "
+                f"it reads {sorted(self.condition_names) or 'none'}"
             )
         return {name: value for name, value in conditions.items() if value is not None}
 
@@ -302,6 +299,9 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
     def _set_conditioning(self, conditioning: dict[str, dict[str, Any]]) -> None:
         # Without modules the field is left out, so that diffusers' class reads the config without a warning.
         fields = {name: value for name, value in self.config.items() if name != "conditioning"}
+        # diffusers' from_config passes over fields that are said to be at their default.
+        at_default = [name for name in fields.get("_use_default_values", []) if name != "conditioning"]
+        fields["_use_default_values"] = at_default
         self._internal_dict = FrozenDict({**fields, "conditioning": conditioning} if conditioning else fields)
 
     @torch.no_grad()
