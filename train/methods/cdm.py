@@ -329,9 +329,4 @@ class CDM(Method):
 
 
 def _trained_parameters(network: nn.Module) -> dict[str, nn.Parameter]:
-    """Trained parameters by their names in the plain network, without DDP's and torch.compile's prefixes."""
-    return {
-        name.replace("_orig_mod.", "").removeprefix("module."): parameter
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
-    }
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}

@@ -9,11 +9,7 @@ from torch import nn
 
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """No gradients and evaluation mode inside; afterwards each submodule is in the mode it was in.
-
-    Autocast keeps the low-precision copies of weights that it made, and copies made without gradients
-    would be used, without gradients, by a training pass in the same autocast region. They are dropped.
-    """
+    """No gradients and evaluation mode inside; afterwards each submodule is in the mode it was in."""
     modes = [(module, module.training) for network in networks for module in network.modules()]
     for network in networks:
         network.eval()
@@ -23,4 +19,3 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-        torch.clear_autocast_cache()
