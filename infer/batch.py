@@ -130,8 +130,10 @@ def on_main(state: PartialState, call: Callable[[], Value]) -> Value:
 
 
 def _device(options: Options, state: PartialState) -> torch.device:
-    if options.device is None or torch.device(options.device) == torch.device(state.device.type):
-        return state.device
+    best = state.device
+    assert best is not None
+    if options.device is None or torch.device(options.device) == torch.device(best.type):
+        return best
     if state.num_processes > 1:
         raise ValueError(
             f"--device {options.device} names one device for {state.num_processes} processes; leave it out, "
@@ -154,7 +156,7 @@ def _draw(
         "diffusers": diffusers.__version__,
         "transformers": transformers.__version__,
         "python": platform.python_version(),
-        "device": state.device.type,
+        "device": pipeline.transformer.device.type,
     }
     share = f" (process 1 of {state.num_processes})" if state.num_processes > 1 else ""
     bar = tqdm(total=len(pictures), unit="picture", desc=f"drawing{share}", disable=not state.is_main_process)

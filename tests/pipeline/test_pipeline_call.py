@@ -170,13 +170,12 @@ def test_three_channels_are_a_colour_picture():
 
 def autoencoder(name: str) -> Any:
     if name == "kl":
-        return AutoencoderKL(
-            block_out_channels=(4, 8),
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            latent_channels=4,
-            norm_num_groups=2,
-        )
+        blocks: dict[str, Any] = {
+            "block_out_channels": (4, 8),
+            "down_block_types": ("DownEncoderBlock2D",) * 2,
+            "up_block_types": ("UpDecoderBlock2D",) * 2,
+        }
+        return AutoencoderKL(**blocks, latent_channels=4, norm_num_groups=2)
     if name == "tiny":
         return AutoencoderTiny(
             encoder_block_out_channels=(4, 4),
@@ -206,6 +205,15 @@ def test_latents_of_any_autoencoder_become_pictures(name: str, factor: int):
     assert pixels.shape == (2, 3, 4 * factor, 6 * factor)
     assert pixels.min() >= 0
     assert pixels.max() <= 1
+
+
+def test_offloading_by_hooks_changes_nothing():
+    network, vae = tiny_transformer(in_channels=4, out_channels=4), autoencoder("tiny")
+    pipeline = tiny_pipeline(transformer=network, vae=vae)
+    expected = pipeline(PROMPTS, generator=generators(1, 2), output_type="pt").images
+    pipeline.enable_model_cpu_offload(device="cpu")
+    assert torch.equal(pipeline(PROMPTS, generator=generators(1, 2), output_type="pt").images, expected)
+    assert all(hasattr(part, "_hf_hook") for part in (network, vae, pipeline.text_encoder))
 
 
 def test_diffusers_own_transformer_gives_the_same_picture(pipeline: TextToImagePipeline):

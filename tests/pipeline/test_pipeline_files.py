@@ -173,6 +173,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "text_encoder/model.safetensors").write_bytes(b"1234567890"),
         "text_encoder/model.safetensors .10 bytes. is not a whole safetensors file",
     ),
+    "other encoder": (
+        edit_json("text_encoder/config.json", intermediate_size=20),
+        "no text encoder can be loaded",
+    ),
+    "deeper encoder": (edit_json("text_encoder/config.json", num_hidden_layers=2), "lack 16 of"),
     "header edited": (
         lambda f: (f / WEIGHTS).write_bytes(b"\xff" * 8 + (f / WEIGHTS).read_bytes()[8:]),
         "not a whole safetensors file",

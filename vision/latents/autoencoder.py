@@ -8,6 +8,7 @@ from typing import Any
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_kl_wan import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
+from diffusers.utils.torch_utils import get_module_execution_device
 from torch import Tensor, autocast
 
 _CLASSES = (AutoencoderKL, AutoencoderTiny, AutoencoderKLWan)
@@ -39,7 +40,7 @@ def encode(vae: Any, pixels: Tensor) -> Tensor:
     if vae is None:
         return pixels.float()
     _check_sizes(vae, pixels)
-    pixels = pixels.to(vae.device, vae.dtype)
+    pixels = pixels.to(get_module_execution_device(vae), vae.dtype)
     with autocast(pixels.device.type, enabled=False):
         if _is_wan(vae):
             z = vae.encode(pixels).latent_dist.mode().float()  # (B, c, f, h, w)
@@ -67,7 +68,7 @@ def decode(vae: Any, latents: Tensor) -> Tensor:
     if vae is None:
         return latents.float()
     _check_class(vae)
-    latents = latents.to(vae.device).float()
+    latents = latents.to(get_module_execution_device(vae)).float()
     with autocast(latents.device.type, enabled=False):
         if _is_wan(vae):
             mean, std = _wan_statistics(vae, latents)

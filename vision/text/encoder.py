@@ -42,7 +42,7 @@ def load_text_encoder(source: str | Path) -> tuple[Any, Any]:
         encoder, report = encoder_class.from_pretrained(
             model_place, use_safetensors=True, output_loading_info=True
         )
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: weights of other shapes
         raise ValueError(
             f"no text encoder can be loaded from {str(source)!r}: {error}. Expected package:NAME, a folder "
             "with config.json, model.safetensors and a tokenizer, or the name of a model on the hub"
