@@ -15,6 +15,7 @@ folder must lie on storage that all processes of the run share.
 import json
 import platform
 import shutil
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 import vision
 from train import manifest, random_states
 from train.optimizers import empty_state
-from train.processes import failing_together, process_state
+from train.processes import failing_together, process_device, process_state
 from train.recipes.yaml_text import write_yaml
 from train.tensor_files import Header, read_tensors, sync, write_tensors
 from train.trained_network import TrainedNetwork
@@ -131,7 +132,7 @@ def restore_random_states(folder: Path, seed: int, step: int) -> None:
     if file.is_file():
         numbers = json.loads(file.read_text(encoding="utf-8"))
         tensors = load_file(file.with_suffix(".safetensors"))
-        random_states.restore_random_states(tensors, numbers, state.device)
+        random_states.restore_random_states(tensors, numbers, process_device())
     else:
         random_states.seed_process(seed, state.process_index, step)
 
@@ -158,7 +159,7 @@ def _remove(checkpoint: Path) -> None:
 
 def _write_random_states(folder: Path, state: PartialState) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    tensors, numbers = random_states.random_states(state.device)
+    tensors, numbers = random_states.random_states(process_device())
     file = folder / f"rank-{state.process_index}.safetensors"
     save_file(tensors, file)
     sync(file)
@@ -183,7 +184,7 @@ def _versions() -> dict[str, str]:
     return {"atelier": vision.__version__, "torch": torch.__version__, "python": platform.python_version()}
 
 
-def _into(folder: Path, tensors: dict[str, Tensor]):
+def _into(folder: Path, tensors: Mapping[str, Tensor]) -> Callable[[Header], dict[str, Tensor]]:
     def targets(header: Header) -> dict[str, Tensor]:
         if header.keys() != tensors.keys():
             different = sorted(header.keys() ^ tensors.keys())

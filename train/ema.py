@@ -30,7 +30,7 @@ class MovingAverage:
         decay = min((1 + k) / (10 + k), self.decay)
         averages = [local(value) for value in self.weights.values()]
         targets = [local(parameters[name].detach()) for name in self.weights]
-        torch._foreach_lerp_(averages, targets, 1 - decay)
+        torch._foreach_lerp_(averages, targets, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
 
     @contextmanager
     def applied(self, parameters: Mapping[str, Tensor]) -> Iterator[None]:

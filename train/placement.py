@@ -30,6 +30,8 @@ def place_networks(
         )
     mesh = make_mesh(accelerator.device) if recipe.sharding == "fsdp2" else None
     bf16 = recipe.mixed_precision == "bf16"
+    for network in method.frozen.values():
+        network.requires_grad_(False).eval()
     for network in (*method.frozen.values(), *method.networks.values()):
         cast_weights(network, bf16)
         network.to(accelerator.device)
@@ -37,8 +39,6 @@ def place_networks(
             _compile_blocks(network)
         if mesh is not None:
             shard_network(network, mesh, bf16)
-    for network in method.frozen.values():
-        network.requires_grad_(False).eval()
 
     trained = {}
     for name, network in method.networks.items():

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import nn
 
 from train.checkpoint import step_name
-from train.processes import process_state
+from train.processes import process_device, process_state
 from train.random_states import random_states_kept
 from train.trained_network import TrainedNetwork
 
@@ -24,10 +24,9 @@ def draw_preview(preview: Preview, step: int, networks: dict[str, TrainedNetwork
     Inside, networks are in evaluation mode and hold their averaged weights; afterwards they, and the random
     states, are what they were, bit by bit.
     """
-    state = process_state()
     with ExitStack() as stack:
-        stack.enter_context(random_states_kept(state.device))
+        stack.enter_context(random_states_kept(process_device()))
         drawn = {name: stack.enter_context(trained.drawing()) for name, trained in networks.items()}
         picture = preview(step, drawn)
-    if picture is not None and state.is_main_process:
+    if picture is not None and process_state().is_main_process:
         picture.save(folder / f"{step_name(step)}.png")

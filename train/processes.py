@@ -23,6 +23,13 @@ def process_state() -> PartialState:
     return PartialState(cpu=use_cpu)
 
 
+def process_device() -> torch.device:
+    """Where this process computes."""
+    device = process_state().device
+    assert device is not None
+    return device
+
+
 def say(message: str) -> None:
     """Prints a line to stderr, on the main process, without tearing the progress bar."""
     if process_state().is_main_process:

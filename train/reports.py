@@ -11,6 +11,7 @@ from tqdm import tqdm
 from train.recipes.train import TrainRecipe
 from train.run_folder import RunFolder
 from train.run_log import RunLog
+from vision.media.curves import plot_curves
 
 #: Drawing the curves takes a moment, so a run with many checkpoints does not draw at each.
 _SECONDS_BETWEEN_CURVES = 30.0
@@ -96,4 +97,7 @@ class Reports:
 
     def draw_curves(self, now: bool = False) -> None:
         """Draws losses and gradient norms as PNG, with ``now`` or when the last drawing is old."""
-        # drawn by vision.media.plot_curves
+        due = now or time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES
+        if due and self._is_main and self._log.records:
+            plot_curves(self._log.records, self.run.curves)
+            self._drawn = time.monotonic()

@@ -61,8 +61,10 @@ class TrainedNetwork:
         Sharded gradients are reduced each time instead: whole ones kept between micro-batches would take
         the memory that sharding saves.
         """
-        waits = isinstance(self.wrapped, DistributedDataParallel) and not last
-        with self.wrapped.no_sync() if waits else nullcontext():
+        if isinstance(self.wrapped, DistributedDataParallel) and not last:
+            with self.wrapped.no_sync():
+                yield
+        else:
             yield
 
     def clear_gradients(self) -> None:
@@ -86,7 +88,7 @@ class TrainedNetwork:
         if self.recipe.clip_grad_norm is not None:
             factor = (self.recipe.clip_grad_norm / (norm + 1e-6)).clamp(max=1.0)
             gradients = [local(p.grad) for p in self.parameters.values() if p.grad is not None]
-            torch._foreach_mul_(gradients, factor)
+            torch._foreach_mul_(gradients, factor)  # pyright: ignore[reportPrivateImportUsage]
         self.update_count += 1
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate

@@ -1,4 +1,4 @@
-"""Runs a function in processes forked from one that has imported everything, so each starts in milliseconds."""
+"""Runs a function in processes forked from one that has imported everything, so that each starts at once."""
 
 import multiprocessing
 import os
@@ -37,7 +37,7 @@ class Outcome:
 
 
 class Forked:
-    """``function(*arguments, **keywords)`` in ``world_size`` processes joined by gloo; the first of rank 0."""
+    """``function(*arguments, **keywords)`` in ``world_size`` processes joined by gloo."""
 
     def __init__(self, function: Callable, *arguments: Any, world_size: int = 1, **keywords: Any) -> None:
         _start_server()

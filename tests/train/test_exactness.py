@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from forked import Forked, run_forked
-from tiny_training import Chase, make_method, train
+from tiny_training import Chase, make_networks, train
 
 STEPS, SAVE_EVERY = 24, 3
 
@@ -34,8 +34,7 @@ class Watched(Chase):
 def run_watched(output: Path, lora: bool, workers: int, kill: dict | None = None, resume: str | None = None):
     """A run that is killed as ``kill`` says: at the ``write``-th file that reaches the disk, or some time
     after a step begins."""
-    method = make_method(lora=lora)
-    method.__class__ = Watched
+    method = Watched(*make_networks(lora=lora))
     method.notes = output / "notes.jsonl"
     kill = kill or {}
     method.kill_in_step, method.kill_after = kill.get("step"), kill.get("after", 0.0)

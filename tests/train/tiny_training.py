@@ -104,14 +104,19 @@ class Numbers:
         return {"x": self.x[item.index], "index": torch.tensor([item.index, item.position])}
 
 
-def make_method(lora: bool = False, dropout: float = 0.1) -> Chase:
-    """Networks with fixed first weights; with ``lora`` only adapters are trained."""
+def make_networks(lora: bool = False, dropout: float = 0.1) -> tuple[Network, Network, Network]:
+    """Student, fake and teacher with fixed first weights; with ``lora`` only adapters are trained."""
     torch.manual_seed(3)
     student, fake, teacher = (Network(dropout) for _ in range(3))
     if lora:
         for network in (student, fake):
             inject_adapter_in_model(LoraConfig(r=2, target_modules=["linear"]), network)
-    return Chase(student, fake, teacher)
+    return student, fake, teacher
+
+
+def make_method(lora: bool = False, dropout: float = 0.1) -> Chase:
+    """:class:`Chase` with fixed first weights."""
+    return Chase(*make_networks(lora, dropout))
 
 
 def make_recipe(output: Path, **settings: Any) -> TrainRecipe:
