@@ -13,6 +13,7 @@ from PIL import Image
 from vision.media import (
     UnreadableImageError,
     decode_image,
+    image_size,
     read_image,
     resize_and_crop,
     to_image,
@@ -59,6 +60,10 @@ def test_the_cameras_rotation_is_applied() -> None:
     turned = upright.transpose(Image.Transpose.ROTATE_90)
     found = decode_image(encoded(turned, exif=exif), "turned")
     assert (np.asarray(found) == np.asarray(upright)).all()
+    assert image_size(encoded(turned, exif=exif), "turned") == (4, 6)
+    assert image_size(encoded(turned), "not turned") == (6, 4)
+    with pytest.raises(UnreadableImageError, match="text"):
+        image_size(b"no picture", "text")
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])

@@ -34,7 +34,6 @@ class EncodedPrompts:
             tokenizer, text_encoder, prompts, max_length, state.process_index, state.num_processes
         )
         self._table = TensorTable()
-        rows: dict[str, int] = {}
         progress = tqdm(
             encoded,
             "prompt embeddings",
@@ -44,14 +43,13 @@ class EncodedPrompts:
             leave=False,
         )
         for prompt, path, tokens in progress:
-            rows[prompt] = len(self._table)
-            self._table.append(tokens, path)
-        self._rows = [rows[prompt] for prompt in prompts]
+            self._table.put(prompt, tokens, path)
+        self._prompts = list(prompts)
         self.max_length = max_length
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._prompts)
 
     def batch(self, numbers: Sequence[int]) -> Tensor:
         """Embeddings of prompts by number, float32, shape (B, L, D), zeros after the end of each."""
-        return pad_tokens([self._table[self._rows[number]] for number in numbers], self.max_length)
+        return pad_tokens([self._table[self._prompts[number]] for number in numbers], self.max_length)

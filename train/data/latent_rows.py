@@ -47,15 +47,16 @@ class CachedRows:
 
     Args:
         table: latents, float32 of shape (C, F, H, W) each, or pixels in uint8.
+        keys: key in ``table`` of each sample.
     """
 
-    def __init__(self, table: TensorTable) -> None:
-        self._table = table
+    def __init__(self, table: TensorTable, keys: Sequence[int]) -> None:
+        self._table, self._keys = table, keys
 
     def __len__(self) -> int:
-        return len(self._table)
+        return len(self._keys)
 
     def batch(self, numbers: Sequence[int]) -> Tensor:
         """See :class:`LatentRows`."""
-        rows = torch.stack([self._table[number] for number in numbers])
+        rows = torch.stack([self._table[self._keys[number]] for number in numbers])
         return to_unit_range(rows) if rows.dtype == torch.uint8 else rows

@@ -1,5 +1,6 @@
-"""Rows of tensors, in memory where they fit and on disk where they do not."""
+"""Tensors by key, in memory where they fit and on disk where they do not."""
 
+from collections.abc import Hashable
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +11,7 @@ MEMORY_LIMIT = 2**30
 
 
 class TensorTable:
-    """Tensors by number. The first ones stay in memory, up to a limit; the others are read when asked for.
+    """The first tensors stay in memory, up to a limit; the others are read when they are asked for.
 
     Loader processes share the memory of their parent.
 
@@ -19,27 +20,23 @@ class TensorTable:
     """
 
     def __init__(self, memory_limit: int = MEMORY_LIMIT) -> None:
-        self._rows: list[Tensor | Path] = []
+        self._found: dict[Hashable, Tensor | Path] = {}
         self._free = memory_limit
 
-    def append(self, tensor: Tensor, path: Path) -> None:
+    def put(self, key: Hashable, tensor: Tensor, path: Path) -> None:
         """Adds ``tensor``, the only one in the file ``path`` (:mod:`vision.latents.tensor_file`)."""
-        if tensor.nbytes <= self._free:
+        fits = tensor.nbytes <= self._free
+        if fits:
             self._free -= tensor.nbytes
-            self._rows.append(tensor)
-        else:
-            self._rows.append(path)
+        self._found[key] = tensor if fits else path
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, row: int) -> Tensor:
-        """The tensor of a row.
+    def __getitem__(self, key: Hashable) -> Tensor:
+        """The tensor of ``key``.
 
         Raises:
             ValueError: its file was damaged since it was added; the next run computes it anew.
         """
-        found = self._rows[row]
+        found = self._found[key]
         if isinstance(found, Tensor):
             return found
         (tensor,) = read_tensors(found)[0].values()

@@ -5,6 +5,7 @@ from vision.media.grid import image_grid, strip
 from vision.media.image import (
     UnreadableImageError,
     decode_image,
+    image_size,
     read_image,
     to_image,
     to_tensor,
@@ -19,6 +20,7 @@ __all__ = [
     "cut_to_groups",
     "decode_image",
     "image_grid",
+    "image_size",
     "plot_curves",
     "read_image",
     "read_video",

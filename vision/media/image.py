@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 
 from vision.whole_file import written_aside
@@ -53,6 +53,17 @@ def decode_image(content: bytes, name: str, channels: int = 3) -> Image.Image:
     except (*_DAMAGE, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{name}: not a whole picture ({error})") from error
     return _to_8_bits(image, name).convert("RGB" if channels == 3 else "L")
+
+
+def image_size(content: bytes, name: str) -> tuple[int, int]:
+    """Height and width of the upright picture, from the head of its file; see :func:`decode_image`."""
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            width, height = opened.size
+            turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except (*_DAMAGE, Image.DecompressionBombError) as error:
+        raise UnreadableImageError(f"{name}: not a whole picture ({error})") from error
+    return (width, height) if turned else (height, width)
 
 
 def write_image(image: Image.Image, path: Path | str) -> None:
