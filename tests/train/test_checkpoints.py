@@ -19,11 +19,17 @@ from train.manifest import BrokenCheckpointError, verify
 from train.run_folder import RunFolder
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Folder and weights of a run with the checkpoints 4, 8 and 12."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, weights(train(folder, keep_last=9))
+
+
 @pytest.fixture
-def run(tmp_path):
-    """A finished run with the checkpoints 4, 8 and 12."""
-    train(tmp_path / "run", keep_last=9)
-    return tmp_path / "run"
+def run(tmp_path, finished):
+    """A copy of the finished run."""
+    return shutil.copytree(finished[0], tmp_path / "run")
 
 
 def names(run):
@@ -32,6 +38,10 @@ def names(run):
 
 def checkpoint(run, step):
     return run / "checkpoints" / f"step-{step:08d}"
+
+
+def same(found, expected):
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
 
 
 def test_a_checkpoint_holds_no_pickle_and_describes_itself(run):
@@ -74,7 +84,7 @@ def edit(path):
         (lambda folder: (folder / "more.safetensors").touch(), "is not part of"),
     ],
 )
-def test_latest_passes_over_what_is_not_whole_and_says_why(run, capfd, damage, reason):
+def test_latest_passes_over_what_is_not_whole_and_says_why(run, finished, capfd, damage, reason):
     damage(checkpoint(run, 12))
     with pytest.raises(BrokenCheckpointError, match=reason):
         train(run, resume=str(checkpoint(run, 12)))
@@ -82,8 +92,7 @@ def test_latest_passes_over_what_is_not_whole_and_says_why(run, capfd, damage, r
     shown = capfd.readouterr().err
     assert "passed over step-00000012" in shown and reason in shown and "step-00000008, step 8" in shown
     verify(checkpoint(run, 12))  # the resumed run put a whole one in its place
-    expected = weights(train(run.with_name("alone")))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert same(found, finished[1])
 
 
 def test_latest_does_not_start_afresh_over_broken_checkpoints(run):
@@ -116,10 +125,8 @@ def test_going_back_sets_newer_checkpoints_aside(run, capfd):
     assert "was moved to" in capfd.readouterr().err
 
 
-def test_a_run_can_begin_with_the_checkpoint_of_another(run, tmp_path):
-    found = weights(train(tmp_path / "new", resume=str(checkpoint(run, 8)), steps=12))
-    expected = weights(train(tmp_path / "alone", steps=12))
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+def test_a_run_can_begin_with_the_checkpoint_of_another(run, tmp_path, finished):
+    assert same(weights(train(tmp_path / "new", resume=str(checkpoint(run, 8)))), finished[1])
     with pytest.raises(ValueError, match="cannot take over"):
         train(tmp_path / "new", resume=str(checkpoint(run, 8)))
 
@@ -141,7 +148,7 @@ def test_another_recipe_is_refused_with_its_keys(run):
 
 
 def test_as_many_samples_may_be_cut_otherwise(run):
-    train(run, resume="latest", steps=14, batch_size=2, accumulation=2)
+    train(run, resume="latest", steps=14, batch_size=2, accumulation=2, keep_last=9)
     with pytest.raises(ValueError, match=r"train.batch_size was 4 and is 8"):
         train(run, resume=str(checkpoint(run, 4)), batch_size=8)
 
@@ -150,17 +157,13 @@ def test_as_many_samples_may_be_cut_otherwise(run):
     ("change", "message"),
     [
         (lambda student: setattr(student, "last", nn.Linear(6, 4)), r"last.weight.* \[.*3, 6\].* \[.*4, 6\]"),
-        (lambda student: student.blocks.append(student.blocks[0]), None),
-        (lambda student: student.first.requires_grad_(False), r"first.weight.*is absent here"),
+        (lambda student: student.first.requires_grad_(False), r"first.weight.*and absent here"),
         (lambda student: setattr(student, "more", nn.Linear(1, 1)), r"more.weight.*is absent there"),
     ],
 )
 def test_a_checkpoint_of_another_architecture(run, change, message):
     student, fake, teacher = make_networks()
     change(student)
-    if message is None:  # the same block twice has no parameters of its own
-        train(run, resume="latest", method=Chase(student, fake, teacher))
-        return
     with pytest.raises(ValueError, match="another architecture: (?s:.*)" + message):
         train(run, resume="latest", method=Chase(student, fake, teacher))
 
@@ -173,7 +176,7 @@ def test_a_checkpoint_of_other_networks(run):
 
 
 def test_a_finished_run_is_not_overwritten(run):
-    with pytest.raises(ValueError, match="already holds a run.*--resume latest.*--train.output"):
+    with pytest.raises(ValueError, match=r"already holds a run.*--resume latest.*--train.output"):
         train(run)
 
 
@@ -197,7 +200,7 @@ def test_a_second_process_in_the_folder_is_refused(tmp_path):
 
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="choose another train.output"):
+    with pytest.raises(ValueError, match=r"choose another train.output"):
         train(tmp_path / "file" / "run")
 
 
@@ -257,7 +260,7 @@ def test_a_full_disk_while_logging_says_what_to_do(run, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(RunLog, "append", append)
-    with pytest.raises(ValueError, match="could not write.*--resume latest"):
+    with pytest.raises(ValueError, match=r"could not write.*--resume latest"):
         train(run, resume="latest", steps=16)
 
 

@@ -17,7 +17,7 @@ def draw():
     return (
         random.random(),
         random.gauss(0, 1),
-        np.random.randn(),
+        np.random.randn(),  # noqa: NPY002
         torch.randn(3).tolist(),
         torch.rand(1).item(),
     )
