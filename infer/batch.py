@@ -1,6 +1,7 @@
 """Draws the pictures of a batch job over one or more processes."""
 
 import platform
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from infer.pictures import Picture, pictures_of
 from vision import TextToImagePipeline, __version__
 from vision.distill.pipeline_grid import sampling_grid
 from vision.lora.adapters import lora_file
+from vision.text.encode import warn_of_cuts
 from vision.text.prompt_file import read_prompts
 
 Value = TypeVar("Value")
@@ -60,6 +62,8 @@ def draw_batch(options: Options) -> Outcome:
     pictures = pictures_of(prompts, options.images_per_prompt)
     pipeline = load_pipeline(options, _device(options, state))
     settings = on_main(state, lambda: job_settings(options, pipeline))
+    if state.is_main_process:
+        _warn_of_cut_prompts(pipeline, prompts)
     ledger = Ledger(options.out)
 
     def begin() -> set[Picture]:
@@ -142,6 +146,13 @@ def _device(options: Options, state: PartialState) -> torch.device:
     return torch.device(options.device)
 
 
+def _warn_of_cut_prompts(pipeline: TextToImagePipeline, prompts: list[str]) -> None:
+    """One warning for the whole job, instead of one a batch."""
+    length = pipeline.config["max_prompt_tokens"]
+    tokens = {prompt: len(pipeline.tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts}
+    warn_of_cuts({prompt: max(0, count - length) for prompt, count in tokens.items()}, length)
+
+
 def _draw(
     pipeline: TextToImagePipeline,
     ledger: Ledger,
@@ -160,7 +171,8 @@ def _draw(
     }
     share = f" (process 1 of {state.num_processes})" if state.num_processes > 1 else ""
     bar = tqdm(total=len(pictures), unit="picture", desc=f"drawing{share}", disable=not state.is_main_process)
-    with bar:
+    with bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".* tokens and were cut")  # said before
         for start in range(0, len(pictures), options.batch_size):
             batch = pictures[start : start + options.batch_size]
             seeds = [picture.noise_seed(options.seed) for picture in batch]

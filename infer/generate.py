@@ -5,6 +5,7 @@ accelerate launch -m infer.generate --model ...
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 from infer.options import parse_options
@@ -16,7 +17,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from infer.batch import draw_batch
 
     try:
-        outcome = draw_batch(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)
+            outcome = draw_batch(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

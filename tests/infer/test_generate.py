@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +134,32 @@ def test_a_second_run_draws_only_what_is_missing(
     capsys.readouterr()
     assert main(command) == 0
     assert "2 pictures drawn, 3 were there already" in capsys.readouterr().out
-    for name, (content, time) in before.items():
+    for name, (content, written) in before.items():
         assert (tmp_path / name).read_bytes() == content
-        assert ((tmp_path / name).stat().st_mtime_ns == time) == (name not in (gone, broken))
+        assert ((tmp_path / name).stat().st_mtime_ns == written) == (name not in (gone, broken))
     assert records(tmp_path) == lines
+
+
+def test_killed_at_any_moment_it_goes_on(model: Path, tmp_path: Path):
+    """SIGKILL after some pictures; the second run keeps the whole ones and ends as one left alone does."""
+    many = tmp_path / "many.txt"
+    many.write_text("\n".join(f"a bag {i}" for i in range(150)))
+    command = [sys.executable, "-m", "infer.generate", *arguments(model, many, tmp_path / "killed")]
+    job = subprocess.Popen(
+        [*command, "--batch-size", "2"], cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
+    try:
+        while len(list((tmp_path / "killed").glob("*.png"))) < 20:
+            assert job.poll() is None, "the job ended by itself"
+            time.sleep(0.01)
+    finally:
+        job.kill()
+        job.wait()
+    assert 20 <= len(pixels(tmp_path / "killed")) < 150
+    assert not (tmp_path / "killed" / "pictures.jsonl").exists()
+    assert main(arguments(model, many, tmp_path / "killed", "--batch-size", "2")) == 0
+    assert main(arguments(model, many, tmp_path / "alone", "--batch-size", "2")) == 0
+    assert_same_pictures(tmp_path / "killed", tmp_path / "alone")
 
 
 def test_more_prompts_and_more_pictures_are_added(model: Path, tmp_path: Path, prompts: Path):
@@ -200,6 +223,16 @@ def test_mistakes_end_with_a_message_and_status_2(
         with pytest.raises(SystemExit) as stopped:
             main(arguments(model, prompts, tmp_path / "h", *wrong))
         assert stopped.value.code == 2
+
+
+def test_cut_prompts_are_named_once(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    path = tmp_path / "long.txt"
+    path.write_text("a bag\n" + "a red coat of a red dress of a bag\n" * 3)
+    assert main(arguments(model, path, tmp_path / "out", "--batch-size", "1")) == 0
+    errors = capsys.readouterr().err
+    assert errors.count("were cut") == 1
+    assert "warning: 1 of 2 prompts are longer than 8 tokens and were cut: 'a red coat" in errors
+    assert "lost 4 of 12" in errors
 
 
 def test_a_full_disk_keeps_what_is_whole(

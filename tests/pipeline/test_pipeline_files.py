@@ -4,12 +4,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from diffusers.utils import hub_utils
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 from tiny_pipeline import generators, tiny_pipeline, tiny_text_encoder, tiny_transformer
 from torch import Tensor
@@ -110,11 +113,40 @@ def test_an_encoder_with_a_source_stays_out_of_the_folder(tmp_path: Path):
     assert json.loads((tmp_path / "later" / "model_index.json").read_text())["text_encoder_source"] is None
 
 
+def test_a_variant_is_one_of_several_files(tmp_path: Path):
+    pipeline = tiny_pipeline()
+    pipeline.save_pretrained(tmp_path, variant="low")
+    assert not (tmp_path / WEIGHTS).exists()
+    assert torch.equal(draw(TextToImagePipeline.from_pretrained(tmp_path, variant="low")), draw(pipeline))
+    with pytest.raises(ValueError, match="has no weights: expected model"):
+        TextToImagePipeline.from_pretrained(tmp_path)
+
+
 def test_a_part_that_is_passed_need_not_be_in_the_folder(folder: Path):
     expected = draw(TextToImagePipeline.from_pretrained(folder))
     shutil.rmtree(folder / "transformer")
     loaded = TextToImagePipeline.from_pretrained(folder, transformer=tiny_transformer())
     assert torch.equal(draw(loaded), expected)
+
+
+def test_pushed_to_the_hub_and_fetched_it_draws_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The hub is a folder laid out as its cache; everything else is the real way there and back."""
+    store = tmp_path / "models--me--bags"
+
+    def upload(self: Any, folder: str, repo: str, **options: Any) -> None:
+        (store / "refs").mkdir(parents=True)
+        (store / "refs" / "main").write_text("c0ffee")
+        shutil.copytree(folder, store / "snapshots" / "c0ffee")
+
+    monkeypatch.setattr(hub_utils, "create_repo", lambda name, **options: SimpleNamespace(repo_id=name))
+    monkeypatch.setattr(hub_utils, "load_or_create_model_card", lambda *args, **options: ModelCard("# Bags"))
+    monkeypatch.setattr(TextToImagePipeline, "_upload_folder", upload)
+    pipeline = tiny_pipeline()
+    pipeline.push_to_hub("me/bags")
+    loaded = TextToImagePipeline.from_pretrained("me/bags", cache_dir=tmp_path, local_files_only=True)
+    assert torch.equal(draw(loaded), draw(pipeline))
 
 
 # ---------------------------------------------------------------------- folders that must not load
@@ -279,5 +311,7 @@ def test_a_lora_of_another_network_is_refused(adapted: tuple[Path, Tensor], tmp_
     (tmp_path / "pytorch_lora_weights.safetensors").write_bytes(b"not a LoRA")
     with pytest.raises(ValueError, match="not a whole safetensors file"):
         pipeline.load_lora_weights(str(tmp_path))
+    with pytest.raises(ValueError, match=r"nowhere.lora does not exist"):
+        pipeline.load_lora_weights(str(tmp_path / "nowhere" / "lora"))
     with pytest.raises(ValueError, match="would read a pickle, which is never done"):
         pipeline.load_lora_weights(str(folder), use_safetensors=False)

@@ -26,6 +26,9 @@ class PipelineFiles(DiffusionPipeline, WanLoraLoaderMixin):
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **kwargs: Any) -> Self:
         """Loads a pipeline as any of diffusers' is loaded; components and options may be passed instead.
 
+        Call it on this class: ``DiffusionPipeline.from_pretrained`` finds only classes that diffusers
+        itself defines.
+
         Args:
             pretrained_model_name_or_path: folder or hub id, of this pipeline or of diffusers' WanPipeline.
             **kwargs: those of diffusers: ``dtype``, ``device_map``, ``variant``, ``revision``, any component
@@ -75,7 +78,7 @@ class PipelineFiles(DiffusionPipeline, WanLoraLoaderMixin):
             path = Path(source)
             if path.is_dir():
                 path = path / (kwargs.get("subfolder") or "") / (kwargs.get("weight_name") or LORA_FILE)
-            if path.parent.is_dir():
+            if path.is_absolute() or path.parent.is_dir():
                 header_shapes(path)
                 # diffusers asks the hub which files a folder holds unless it is told the name.
                 source = str(path.parent)
@@ -95,8 +98,8 @@ def _load_text_encoder(folder: Path, index: dict[str, Any], options: dict[str, A
     """The text encoder and its tokenizer as arguments of ``from_pretrained``, where there are any."""
     source = options.get("text_encoder_source", index.get("text_encoder_source"))
     if names_component(index.get("text_encoder")):
-        if options.get("quantization_config") is not None:
-            return {}  # only diffusers knows which part of that concerns the encoder
+        if options.get("quantization_config") is not None or options.get("variant") is not None:
+            return {}  # diffusers knows which of these concern the encoder
         source = folder
     if source is None:
         return {}
