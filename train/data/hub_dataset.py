@@ -14,12 +14,12 @@ TEXT_COLUMNS = ("text", "caption", "prompt")
 def read_hub_dataset(name: str, class_names: Sequence[str] | None = None) -> PictureListing:
     """Lists the pictures of a data set's split "train".
 
-    The first column of pictures counts. The caption is the column "text", "caption" or "prompt"; without one
-    it is the class of the column "label".
+    The first column of pictures counts. The caption is the column "text", "caption" or "prompt"; without one,
+    or with ``class_names``, it is the class of the column "label".
 
     Args:
         name: a name on the hub, a folder that ``load_dataset`` reads, or one that ``save_to_disk`` wrote.
-        class_names: what to call the labels; by default what the data set calls them.
+        class_names: what to call the labels; without them, what the data set calls them.
 
     Raises:
         ValueError: ``datasets`` is not installed, there is no such data set, or it has no such columns.
@@ -36,7 +36,7 @@ def read_hub_dataset(name: str, class_names: Sequence[str] | None = None) -> Pic
         raise ValueError(f"the data set {name!r} cannot be loaded: {error}") from error
     features = dataset.features
     pictures = [column for column, kind in features.items() if isinstance(kind, library.Image)]
-    texts = [column for column in TEXT_COLUMNS if column in features]
+    texts = [column for column in TEXT_COLUMNS if column in features and class_names is None]
     if not pictures or not (texts or "label" in features):
         raise ValueError(
             f"the data set {name!r} has the columns {sorted(features)}; expected one of pictures, and one of "

@@ -21,7 +21,8 @@ class DataRecipe(Recipe):
     """idx: file of the labels."""
 
     class_names: list[str] | None = None
-    """idx: what each label is called, with its article, for instance an ankle boot."""
+    """idx, and datasets with labels: what each label is called, with its article, for instance an ankle
+    boot."""
 
     templates: list[str] = Field(default_factory=lambda: ["{}"])
     """Wordings of a caption, one drawn each time; {} stands for the caption or the class name."""
@@ -48,6 +49,8 @@ class DataRecipe(Recipe):
             if self.buckets:
                 raise problem("pictures of an idx file have one size; set buckets: false")
         else:
+            if self.source == "datasets":
+                del named["class_names"]
             given = [key for key, value in named.items() if value is not None]
             if given:
                 raise problem(f"{' and '.join(given)} fits source idx alone, and source is {self.source}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import transformers
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 # Families whose AutoModel has a decoder or a picture tower as well: the class that is the text encoder alone.
@@ -42,7 +43,7 @@ def load_text_encoder(source: str | Path) -> tuple[Any, Any]:
         encoder, report = encoder_class.from_pretrained(
             model_place, use_safetensors=True, output_loading_info=True
         )
-    except (OSError, RuntimeError) as error:  # RuntimeError: weights of other shapes
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: weights of other shapes
         raise ValueError(
             f"no text encoder can be loaded from {str(source)!r}: {error}. Expected package:NAME, a folder "
             "with config.json, model.safetensors and a tokenizer, or the name of a model on the hub"
