@@ -169,6 +169,15 @@ def test_init_weights_makes_modules_fresh():
     assert torch.equal(model(**inputs).sample, model(**inputs, **CONDITIONS).sample)
 
 
+@torch.no_grad()
+def test_modules_take_the_type_of_the_model():
+    model, inputs = make_tiny(), make_inputs()
+    model.to(torch.bfloat16)  # type: ignore[reportCallIssue]
+    model.add_conditioning("test_action")
+    wake(model)
+    assert model(**inputs, actions=CONDITIONS["actions"]).sample.dtype == torch.bfloat16
+
+
 def test_bad_requests_are_refused():
     model = make_tiny()
     with pytest.raises(ValueError, match=r"no condition called .*'actions'"):

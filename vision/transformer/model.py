@@ -278,13 +278,13 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         if name in present:
             raise ValueError(f"the model has a conditioning module {name!r} already")
         kind = find_conditioning(name)
-        like = self.scale_shift_table
+        like = self.patch_embedding.weight
         if kind.slot == "residual_hints":
             if blocks is not None:
                 raise ValueError(
                     f"{name!r} gives residual hints and lives beside the blocks; leave out 'blocks'"
                 )
-            self.hints[name] = kind(self.config, **options).to(like.device)
+            self.hints[name] = kind(self.config, **options).to(like.device, like.dtype)
             present[name] = options
         else:
             numbers = range(len(self.blocks)) if blocks is None else blocks
@@ -292,7 +292,7 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
                 raise ValueError(f"{name!r} is wanted in blocks {missing}; there are {len(self.blocks)}")
             for number in numbers:
                 block = cast(TransformerBlock, self.blocks[number])
-                block.conditioning[name] = kind(self.config, **options).to(like.device)
+                block.conditioning[name] = kind(self.config, **options).to(like.device, like.dtype)
             present[name] = options if blocks is None else {"blocks": list(blocks), **options}
         self._set_conditioning(present)
 
