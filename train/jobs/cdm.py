@@ -1,0 +1,125 @@
+"""The run of a CDM recipe: the teacher's pipeline becomes a few-step one."""
+
+import copy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train.data.batches import Batches
+from train.data.build import build_prompts
+from train.estimate import Estimate, Load, NetworkSize, estimate
+from train.jobs.drawing import preview_with
+from train.jobs.job import Job
+from train.methods.cdm import CDM
+from train.previews import Preview
+from train.processes import process_state
+from train.recipes.cdm import CDMRecipe
+from train.training_result import TrainingResult
+from vision.distill.pipeline import TextToImagePipeline
+from vision.flow.shift import shift_of_scheduler
+from vision.latents import spatial_factor
+from vision.lora.adapters import add_lora, save_lora
+from vision.text import encode_prompts
+from vision.transformer import VideoTransformer, VideoTransformerDenoiser
+
+STUDENT, FAKE = CDMRecipe.networks
+
+
+class CDMJob(Job[CDMRecipe]):
+    """Distils ``recipe.teacher``; exports a pipeline that carries its grid, or an adapter."""
+
+    def estimates(self, processes: int) -> dict[str, Estimate]:
+        train, transformer = self.recipe.train, self._teacher.transformer
+        load = Load.of_latents(
+            train.batch_size,
+            self._latent_shape,
+            transformer.config.patch_size,
+            self._teacher.config["max_prompt_tokens"],
+        )
+        # The student's update joins the anchor's input and the one off the trajectory in one call.
+        twice = Load(2 * load.samples, load.tokens, load.prompt_tokens)
+        trained = NetworkSize.of(self._trainable())
+        device = process_state().device.type
+        common: dict[str, Any] = {"processes": processes, "device": device}
+        return {
+            STUDENT: estimate(trained, twice, train, averaged=True, **common),
+            FAKE: estimate(trained, load, train, **common),
+            "teacher": estimate(NetworkSize.of(transformer.requires_grad_(False)), twice, train, **common),
+        }
+
+    def prepare(self) -> tuple[CDM, Batches, Preview | None]:
+        recipe, teacher = self.recipe, self._teacher
+        length = teacher.config["max_prompt_tokens"]
+        batches = build_prompts(
+            recipe.prompts,
+            tokenizer=teacher.tokenizer,
+            text_encoder=teacher.text_encoder,
+            max_prompt_tokens=length,
+            cache=recipe.cache,
+            seed=recipe.train.seed,
+        )
+        null = encode_prompts(teacher.tokenizer, teacher.text_encoder, [""], length)
+        student = self._trainable()
+        method = CDM(
+            VideoTransformerDenoiser(student),
+            VideoTransformerDenoiser(self._trainable()),
+            VideoTransformerDenoiser(teacher.transformer),
+            settings=recipe.cdm,
+            null_condition={"encoder_hidden_states": null},
+            latent_shape=self._latent_shape,
+            shift=shift_of_scheduler(teacher.scheduler.config, self._tokens),
+        )
+        preview = preview_with(teacher, recipe.preview, STUDENT)
+        # Embeddings are all that training needs; the encoder's memory is given back.
+        teacher.text_encoder = None
+        return method, batches, preview
+
+    def export(self, result: TrainingResult, folder: Path) -> str:
+        weights = result.weights(STUDENT)
+        if not process_state().is_main_process:
+            return ""
+        student = self._trainable()
+        if self.recipe.lora is not None:
+            save_lora(folder, student, weights=weights)
+            return "loads with pipeline.load_lora_weights"
+        student.load_state_dict(weights)
+        preview = self.recipe.preview
+        TextToImagePipeline.from_pretrained(
+            self.recipe.teacher,
+            transformer=student,
+            default_num_inference_steps=preview.steps,
+            default_guidance_scale=preview.guidance_scale,
+            default_sigmas=preview.sigmas,
+        ).save_pretrained(folder)
+        return "loads with vision.TextToImagePipeline.from_pretrained and draws on its few-step grid"
+
+    @cached_property
+    def _teacher(self) -> TextToImagePipeline:
+        return TextToImagePipeline.from_pretrained(self.recipe.teacher, torch_dtype=torch.float32)
+
+    @property
+    def _latent_shape(self) -> tuple[int, int, int, int]:
+        teacher = self._teacher
+        height, width = teacher.config["default_height"], teacher.config["default_width"]
+        if height is None or width is None:
+            raise ValueError(
+                f"{self.recipe.teacher} names no default_height and default_width in model_index.json, and the "
+                "size of the latents follows from them; write them there"
+            )
+        factor = spatial_factor(teacher.vae)
+        return teacher.transformer.config.in_channels, 1, height // factor, width // factor
+
+    @property
+    def _tokens(self) -> int:
+        _, rows, columns = self._teacher.transformer.config.patch_size
+        return (self._latent_shape[2] // rows) * (self._latent_shape[3] // columns)
+
+    def _trainable(self) -> VideoTransformer:
+        """The teacher's transformer once more: whole, or frozen under a fresh adapter."""
+        network = copy.deepcopy(self._teacher.transformer).requires_grad_(True)
+        if self.recipe.lora is not None:
+            lora = self.recipe.lora
+            add_lora(network, lora.rank, lora.alpha, lora.target_modules, seed=self.recipe.train.seed)
+        return network
