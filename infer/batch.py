@@ -57,7 +57,8 @@ def draw_batch(options: Options) -> Outcome:
     Raises:
         ValueError: bad prompt file, model, LoRA or settings; another job's folder.
     """
-    state = PartialState(cpu=options.device == "cpu")
+    # Without this, accelerate takes several processes on a machine without accelerator for strangers.
+    state = PartialState(cpu=options.device == "cpu" or not torch.accelerator.is_available())
     prompts = on_main(state, lambda: read_prompts(options.prompts))
     pictures = pictures_of(prompts, options.images_per_prompt)
     pipeline = load_pipeline(options, _device(options, state))

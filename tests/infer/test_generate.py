@@ -107,11 +107,12 @@ def test_the_batch_size_changes_nothing(
 
 def test_two_processes_draw_what_one_draws(model: Path, prompts: Path, drawn: Path, tmp_path: Path):
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launch, "-m", "infer.generate", *arguments(model, prompts, tmp_path)]
+    files = ["--model", str(model), "--prompts", str(prompts), "--out", str(tmp_path)]
+    options = ["--images-per-prompt", "2", "--batch-size", "2", "--dtype", "float32"]
     result = subprocess.run(
-        [*command, "--images-per-prompt", "2", "--batch-size", "2"],
+        [*launch, "-m", "infer.generate", *files, *options],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
         timeout=200,
