@@ -86,6 +86,12 @@ def build_captioned(
 
 def build_labelled(data: DataRecipe, *, seed: int) -> Batches:
     """Batches ``{"latents": (B, C, 1, H, W) pixels in [-1, 1], "label": (B,)}`` of a recipe of source idx."""
+    dataset = labelled_pixels(data)
+    return Batches(dataset, EpochOrder(len(dataset)), seed)
+
+
+def labelled_pixels(data: DataRecipe) -> LabelledPixels:
+    """Pictures and labels of a recipe of source idx, in the file's order."""
     pictures = _read_idx(data)
     found = pictures.pixels.shape[2:]
     if found != (data.height, data.width):
@@ -93,8 +99,7 @@ def build_labelled(data: DataRecipe, *, seed: int) -> Batches:
             f"{data.path} holds pictures of {found[0]} x {found[1]}, the recipe wants {data.height} x "
             f"{data.width}; change data.height and data.width"
         )
-    dataset = LabelledPixels(PixelRows(pictures.pixels), pictures.labels)
-    return Batches(dataset, EpochOrder(len(dataset)), seed)
+    return LabelledPixels(PixelRows(pictures.pixels), pictures.labels)
 
 
 def build_prompts(

@@ -47,13 +47,12 @@ class BaseJob(Job[BaseRecipe]):
         size = NetworkSize.of(network)
         device = process_state().device.type
         return {
-            NETWORK: estimate(
-                size, load, recipe.train, averaged=True, processes=processes, device=device
-            )
+            NETWORK: estimate(size, load, recipe.train, averaged=True, processes=processes, device=device)
         }
 
     def prepare(self) -> tuple[FlowMatching, Batches, Preview | None]:
         recipe, flow = self.recipe, self.recipe.flow
+        network = self._network()
         tokenizer, text_encoder = load_text_encoder(recipe.text.encoder)
         batches = build_captioned(
             recipe.data,
@@ -63,8 +62,9 @@ class BaseJob(Job[BaseRecipe]):
             max_prompt_tokens=recipe.text.max_prompt_tokens,
             cache=recipe.cache,
             seed=recipe.train.seed,
+            channels=None if self._vae else network.config.in_channels,
+            patch_size=network.config.patch_size[1],
         )
-        network = self._network()
         method = FlowMatching(
             VideoTransformerDenoiser(network),
             null_condition={

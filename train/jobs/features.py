@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from train.data.batches import Batches
-from train.data.build import build_labelled
+from train.data.build import build_labelled, labelled_pixels
+from train.data.item import Item
 from train.estimate import Estimate, NetworkSize, estimate
 from train.jobs.job import Job
 from train.methods.classification import Classification
@@ -16,6 +16,7 @@ from train.training_result import TrainingResult
 from vision.metrics import FeatureNetwork, FeatureStatistics
 
 NETWORK = ClassifierRecipe.networks[0]
+BATCH_SIZE = 500
 
 
 class FeaturesJob(Job[ClassifierRecipe]):
@@ -54,11 +55,13 @@ class FeaturesJob(Job[ClassifierRecipe]):
 
     @torch.no_grad()
     def _held_out(self, network: FeatureNetwork) -> tuple[FeatureStatistics, float]:
-        held_out = build_labelled(self.recipe.held_out, seed=0)
+        held_out = labelled_pixels(self.recipe.held_out)
         statistics = FeatureStatistics(network.config.widths[-1])
-        right, batch_size = 0, 500
-        for pixels, labels in _once(held_out, batch_size):
-            features, logits = network(pixels)
+        right = 0
+        for start in range(0, len(held_out), BATCH_SIZE):
+            items = [Item(i, i) for i in range(start, min(start + BATCH_SIZE, len(held_out)))]
+            batch = held_out.batch(items)
+            features, logits = network(batch["latents"][:, :, 0])
             statistics.update(features)
-            right += int((logits.argmax(-1) == labels).sum())
+            right += int((logits.argmax(-1) == batch["label"]).sum())
         return statistics, right / statistics.count
