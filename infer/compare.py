@@ -1,7 +1,7 @@
 """Compares text-to-image models on the same prompts and noise: one picture, one table.
 
-python -m infer.compare --prompts configs/prompts/fashion_classes.txt --metrics checkpoints/fashion-features \
-    --arm "teacher, 50 steps" checkpoints/fashion-teacher 50 --arm "student" checkpoints/fashion-student 4 \
+python -m infer.compare --prompts configs/prompts/fashion_classes.txt \
+    --metrics checkpoints/fashion-features --arm "teacher, 50 steps" checkpoints/fashion-teacher 50 --arm "student" checkpoints/fashion-student 4 \
     --samples 1000 --out outputs/compare
 """
 
@@ -15,8 +15,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m infer.compare",
-        description="Draws the same prompts from the same noise with several models: a picture with one row a "
-        "model, and a table with network evaluations, seconds a picture, Fréchet distance to the reference "
+        description="Draws the same prompts from the same noise with several models: a picture with one row "
+        "a model, and a table with network evaluations, seconds a picture, Fréchet distance to the reference "
         "statistics and a classifier's accuracy on the prompts.",
     )
     add = parser.add_argument

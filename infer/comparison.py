@@ -80,8 +80,8 @@ def compare(
     reference, _ = FeatureStatistics.load(metrics / "statistics.safetensors")
     if len(classes) != network.config.num_classes:
         raise ValueError(
-            f"{prompts} has {len(classes)} prompts and the classifier of {metrics} {network.config.num_classes} "
-            "classes; give one prompt a class, in their order"
+            f"{prompts} has {len(classes)} prompts and the classifier of {metrics} "
+            f"{network.config.num_classes} classes; give one prompt a class, in their order"
         )
     pipelines = {arm.model: load(arm.model, dtype) for arm in arms}
     scores, rows = [], []

@@ -23,6 +23,7 @@ from vision.latents import spatial_factor
 from vision.lora.adapters import add_lora, save_lora
 from vision.text import encode_prompts, load_text_encoder
 from vision.transformer import VideoTransformer, VideoTransformerDenoiser
+from vision.weights import check_weights
 
 NETWORK = BaseRecipe.networks[0]
 
@@ -95,11 +96,12 @@ class BaseJob(Job[BaseRecipe]):
             return "loads with pipeline.load_lora_weights"
         network.load_state_dict(weights)
         self._pipeline(network).save_pretrained(folder)
-        return "loads with vision.TextToImagePipeline.from_pretrained; its transformer with diffusers' WanPipeline"
+        return "loads with vision.TextToImagePipeline.from_pretrained, its transformer in diffusers' Wan too"
 
     def _network(self) -> VideoTransformer:
         model = self.recipe.model
         if model.weights is not None:
+            check_weights(Path(model.weights), VideoTransformer)
             network = VideoTransformer.from_pretrained(model.weights, torch_dtype=torch.float32)
         else:
             assert model.architecture is not None

@@ -105,8 +105,8 @@ class CDMJob(Job[CDMRecipe]):
         height, width = teacher.config["default_height"], teacher.config["default_width"]
         if height is None or width is None:
             raise ValueError(
-                f"{self.recipe.teacher} names no default_height and default_width in model_index.json, and the "
-                "size of the latents follows from them; write them there"
+                f"{self.recipe.teacher}/model_index.json has no default_height and default_width, from which "
+                "the size of the latents follows; write them there"
             )
         factor = spatial_factor(teacher.vae)
         return teacher.transformer.config.in_channels, 1, height // factor, width // factor
