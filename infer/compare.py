@@ -1,8 +1,8 @@
 """Compares text-to-image models on the same prompts and noise: one picture, one table.
 
-python -m infer.compare --prompts configs/prompts/fashion_classes.txt \
-    --metrics checkpoints/fashion-features --arm "teacher, 50 steps" checkpoints/fashion-teacher 50 --arm "student" checkpoints/fashion-student 4 \
-    --samples 1000 --out outputs/compare
+python -m infer.compare --prompts configs/prompts/fashion_classes.txt --metrics checkpoints/fashion-features \
+    --arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
+    --arm "student, 4 steps" checkpoints/fashion-student 4 --samples 1000 --out outputs/compare
 """
 
 import argparse
