@@ -18,7 +18,7 @@ class BlockContext(NamedTuple):
         encoder_hidden_states: embedded prompt tokens, shape (B, M, D).
         image_hidden_states: embedded picture tokens, shape (B, P, D), or None.
         modulation: the six modulations of a block before its own table is added, shape (B, G, 6, D).
-        rotary: rotary table, complex, shape (L, E / 2).
+        rotary: cosines and sines of the positions, float32, shape (L, E / 2, 2).
         grid: token counts in time, rows and columns; their product is L.
         attention_mask: of the self-attention, or None.
         backend: name of the attention backend, or None for the default.

@@ -57,7 +57,9 @@ class NormRotate(torch.autograd.Function):
         ctx.save_for_backward(x, weight, inverse, table)
         result = (wide * inverse).mul_(weight).unflatten(-1, (heads, -1))
         if table is not None:
-            torch.view_as_complex(result.unflatten(-1, (-1, 2))).mul_(table.unsqueeze(1))
+            torch.view_as_complex(result.unflatten(-1, (-1, 2))).mul_(
+                torch.view_as_complex(table).unsqueeze(1)
+            )
         return result.transpose(1, 2).to(x.dtype, memory_format=torch.contiguous_format).transpose(1, 2)
 
     @staticmethod
@@ -66,7 +68,9 @@ class NormRotate(torch.autograd.Function):
         x, weight, inverse, table = ctx.saved_tensors
         grad = grad.to(torch.float32, memory_format=torch.contiguous_format, copy=True)  # (B, L, H, E)
         if table is not None:
-            torch.view_as_complex(grad.unflatten(-1, (-1, 2))).mul_(table.unsqueeze(1).conj())
+            torch.view_as_complex(grad.unflatten(-1, (-1, 2))).mul_(
+                torch.view_as_complex(table).unsqueeze(1).conj()
+            )
         grad, wide, inverse = grad.flatten(2).flatten(0, 1), x.float().flatten(0, 1), inverse.flatten(0, 1)
         product = grad * wide  # (N, D)
         wide_weight = weight.float()
@@ -122,7 +126,7 @@ def norm_rotate(x: Tensor, weight: Tensor, eps: float, heads: int, table: Tensor
         weight: shape (D,).
         eps: added to the mean square.
         heads: number of heads.
-        table: complex64 of modulus one, shape (L, E / 2), or None for no rotation.
+        table: cosines and sines, float32, shape (L, E / 2, 2), or None for no rotation.
 
     Returns:
         Shape (B, L, H, E), in the type of ``x``.

@@ -10,7 +10,7 @@ _BASE = 10000.0
 
 
 class RotaryEmbedding(nn.Module):
-    """Angles of the tokens of a video grid, as complex numbers of modulus one.
+    """Cosines and sines of the angles of the tokens of a video grid.
 
     The pairs of a head are shared out over time, rows and columns: ``2 (E // 6)`` channels each for
     rows and columns, the rest for time (Wan 2.1, section 4.2; RoFormer, arXiv 2104.09864, equation 15).
@@ -28,7 +28,7 @@ class RotaryEmbedding(nn.Module):
         self._tables: dict[tuple[tuple[int, int, int], torch.device], Tensor] = {}
 
     def forward(self, grid: tuple[int, int, int], device: torch.device) -> Tensor:
-        """``exp(i angle)`` of each token and pair of channels, complex64, shape (L, E / 2).
+        """Cosine and sine of each token and pair of channels, float32, shape (L, E / 2, 2).
 
         Args:
             grid: token counts (F, Y, X); L = F Y X, columns fastest.
@@ -57,7 +57,7 @@ class RotaryEmbedding(nn.Module):
             shape[axis] = count
             angles.append(along.view(shape).expand(*grid, dim // 2))
         angle = torch.cat(angles, dim=-1).flatten(0, 2)  # (L, E / 2)
-        return torch.polar(torch.ones_like(angle), angle).to(torch.complex64)
+        return torch.stack([angle.cos(), angle.sin()], dim=-1).float()
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
@@ -65,10 +65,18 @@ def rotate(x: Tensor, table: Tensor) -> Tensor:
 
     Args:
         x: shape (B, L, H, E).
-        table: complex64, shape (L, E / 2).
+        table: cosines and sines, float32, shape (L, E / 2, 2).
 
     Returns:
         The rotated tensor, shape (B, L, H, E), in the type of ``x``.
     """
-    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))  # (B, L, H, E / 2)
-    return torch.view_as_real(pairs * table.unsqueeze(1)).flatten(-2).to(x.dtype)
+    pairs, table = (
+        x.float().unflatten(-1, (-1, 2)),
+        table.unsqueeze(1),
+    )  # (B, L, H, E / 2, 2), (L, 1, E / 2, 2)
+    if torch.compiler.is_compiling():  # the compiler generates no code for complex numbers
+        (first, second), (cos, sin) = pairs.unbind(-1), table.unbind(-1)
+        rotated = torch.stack([first * cos - second * sin, first * sin + second * cos], dim=-1)
+    else:
+        rotated = torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(table))
+    return rotated.flatten(-2).to(x.dtype)
