@@ -9,12 +9,15 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
+from train.processes import leave_at_exit
+
 
 def make_mesh(device: torch.device) -> DeviceMesh:
     """One dimension over every process of the run; one process alone gets a group of its own."""
     if not torch.distributed.is_initialized():
         backend = "nccl" if device.type == "cuda" else "gloo"
         torch.distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+        leave_at_exit()
     return init_device_mesh(device.type, (torch.distributed.get_world_size(),))
 
 
