@@ -1,19 +1,18 @@
 """CDM of the shared transformer: adapters, low precision, DDP and shards."""
 
 import copy
-from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-from peft import LoraConfig
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from toy_denoisers import (
+    LATENTS,
     assert_all_close,
     embedding_of,
     gradients,
-    transformer_denoiser,
+    transformer_cdm,
     transformer_prompts,
 )
 
@@ -21,33 +20,9 @@ from train.methods.cdm import CDM
 from train.recipes.cdm import CDMSettings
 from train.sharding import full, make_mesh, shard_network
 from vision.flow.draws import Draws
-from vision.transformer import VideoTransformerDenoiser
 
 BATCH = 4
-LATENTS = (2, 1, 4, 4)  # four tokens
 DRAWS = Draws(7, 3, 0, BATCH)
-
-
-def transformer_cdm(lora: bool = False, **options: Any) -> CDM:
-    """Student, fake and teacher of one seed; with ``lora`` frozen but for adapters of equal weights."""
-    teacher = transformer_denoiser()
-    student = transformer_denoiser()
-    if lora:
-        student.network.add_adapter(  # pyright: ignore[reportCallIssue]
-            LoraConfig(
-                r=2, lora_alpha=4, target_modules=["to_q", "ffn.net.0.proj"], init_lora_weights="gaussian"
-            )
-        )
-    fake = VideoTransformerDenoiser(copy.deepcopy(student.network))
-    return CDM(
-        student,
-        fake,
-        teacher,
-        settings=CDMSettings(max_rollout_steps=3, **options),
-        null_condition={"encoder_hidden_states": torch.zeros(1, 3, 5)},
-        latent_shape=LATENTS,
-        shift=3.0,
-    )
 
 
 def iterate(method: CDM, optimizer: type[torch.optim.Optimizer] = torch.optim.SGD) -> list[dict[str, float]]:

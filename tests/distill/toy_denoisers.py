@@ -3,11 +3,13 @@
 Legend: B batch; D elements of a latent; K components of a mixture.
 """
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft import LoraConfig
 from torch import Tensor, nn
 
 from train.methods.cdm import CDM
@@ -69,6 +71,7 @@ def tiny_denoiser(seed: int = 0, **arguments) -> TinyDenoiser:
     return TinyDenoiser(TinyNetwork(**arguments))
 
 
+LATENTS = (2, 1, 4, 4)  # four tokens of the transformer
 TRANSFORMER: dict[str, Any] = {
     "num_attention_heads": 2,
     "attention_head_dim": 12,
@@ -89,6 +92,28 @@ def transformer_denoiser(seed: int = 0) -> VideoTransformerDenoiser:
 def transformer_prompts(batch_size: int) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(0)
     return {"encoder_hidden_states": torch.randn(batch_size, 3, TRANSFORMER["text_dim"], generator=generator)}
+
+
+def transformer_cdm(lora: bool = False, **options: Any) -> CDM:
+    """Student, fake and teacher of one seed; with ``lora`` frozen but for adapters of equal weights."""
+    teacher = transformer_denoiser()
+    student = transformer_denoiser()
+    if lora:
+        student.network.add_adapter(  # pyright: ignore[reportCallIssue]
+            LoraConfig(
+                r=2, lora_alpha=4, target_modules=["to_q", "ffn.net.0.proj"], init_lora_weights="gaussian"
+            )
+        )
+    fake = VideoTransformerDenoiser(copy.deepcopy(student.network))
+    return CDM(
+        student,
+        fake,
+        teacher,
+        settings=CDMSettings(max_rollout_steps=3, **options),
+        null_condition={"encoder_hidden_states": torch.zeros(1, 3, 5)},
+        latent_shape=LATENTS,
+        shift=3.0,
+    )
 
 
 def embedding_of(network: nn.Module) -> AnchorEmbedding:
