@@ -26,7 +26,7 @@ os.register_at_fork(after_in_child=_close_held_locks)
 class RunFolder:
     """Paths of a run's files, locked inside its ``with`` block; all processes of the run enter it.
 
-        recipe.yaml, log.jsonl, curves.png, tensorboard/
+        recipe.yaml, log.jsonl, sessions.jsonl, curves.png, tensorboard/
         previews/step-00000500.png
         checkpoints/step-00000500/
         final/                                  what the entry point makes of the result
@@ -45,6 +45,7 @@ class RunFolder:
         self.resume = resume
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
+        self.sessions = self.path / "sessions.jsonl"
         self.curves = self.path / "curves.png"
         self.previews = self.path / "previews"
         self.checkpoints = self.path / "checkpoints"

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.models.auto_model import AutoModel
+from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+from torch import Tensor
 
 from train.data.batches import Batches
 from train.data.build import build_captioned
@@ -15,9 +16,8 @@ from train.jobs.drawing import preview_with
 from train.jobs.job import Job
 from train.methods.flow_matching import FlowMatching
 from train.previews import Preview
-from train.processes import process_state
+from train.processes import process_device
 from train.recipes.base import BaseRecipe
-from train.training_result import TrainingResult
 from vision.distill.pipeline import TextToImagePipeline
 from vision.latents import spatial_factor
 from vision.lora.adapters import add_lora, save_lora
@@ -35,18 +35,19 @@ class BaseJob(Job[BaseRecipe]):
         recipe = self.recipe
         with torch.device("meta"):
             network = self._network()
+        config: Any = network.config
         factor = spatial_factor(self._vae)
         latent_shape = (
-            network.config.in_channels,
+            config.in_channels,
             1,
             recipe.data.height // factor,
             recipe.data.width // factor,
         )
         load = Load.of_latents(
-            recipe.train.batch_size, latent_shape, network.config.patch_size, recipe.text.max_prompt_tokens
+            recipe.train.batch_size, latent_shape, config.patch_size, recipe.text.max_prompt_tokens
         )
         size = NetworkSize.of(network)
-        device = process_state().device.type
+        device = process_device().type
         return {
             NETWORK: estimate(size, load, recipe.train, averaged=True, processes=processes, device=device)
         }
@@ -54,6 +55,7 @@ class BaseJob(Job[BaseRecipe]):
     def prepare(self) -> tuple[FlowMatching, Batches, Preview | None]:
         recipe, flow = self.recipe, self.recipe.flow
         network = self._network()
+        config: Any = network.config
         tokenizer, text_encoder = load_text_encoder(recipe.text.encoder)
         batches = build_captioned(
             recipe.data,
@@ -63,8 +65,8 @@ class BaseJob(Job[BaseRecipe]):
             max_prompt_tokens=recipe.text.max_prompt_tokens,
             cache=recipe.cache,
             seed=recipe.train.seed,
-            channels=None if self._vae else network.config.in_channels,
-            patch_size=network.config.patch_size[1],
+            channels=None if self._vae else config.in_channels,
+            patch_size=config.patch_size[1],
         )
         method = FlowMatching(
             VideoTransformerDenoiser(network),
@@ -86,10 +88,7 @@ class BaseJob(Job[BaseRecipe]):
         pipeline.text_encoder = None
         return method, batches, preview
 
-    def export(self, result: TrainingResult, folder: Path) -> str:
-        weights = result.weights(NETWORK)
-        if not process_state().is_main_process:
-            return ""
+    def export(self, weights: dict[str, Tensor], folder: Path) -> str:
         network = self._network()
         if self.recipe.lora is not None:
             save_lora(folder, network, weights=weights)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from train.data.batches import Batches
 from train.data.build import build_prompts
@@ -14,9 +15,8 @@ from train.jobs.drawing import preview_with
 from train.jobs.job import Job
 from train.methods.cdm import CDM
 from train.previews import Preview
-from train.processes import process_state
+from train.processes import process_device
 from train.recipes.cdm import CDMRecipe
-from train.training_result import TrainingResult
 from vision.distill.pipeline import TextToImagePipeline
 from vision.flow.shift import shift_of_scheduler
 from vision.latents import spatial_factor
@@ -40,8 +40,8 @@ class CDMJob(Job[CDMRecipe]):
         )
         # The student's update joins the anchor's input and the one off the trajectory in one call.
         twice = Load(2 * load.samples, load.tokens, load.prompt_tokens)
-        trained = NetworkSize.of(self._trainable())
-        device = process_state().device.type
+        trained = NetworkSize.of(self._trainable(self._teacher))
+        device = process_device().type
         common: dict[str, Any] = {"processes": processes, "device": device}
         return {
             STUDENT: estimate(trained, twice, train, averaged=True, **common),
@@ -61,10 +61,10 @@ class CDMJob(Job[CDMRecipe]):
             seed=recipe.train.seed,
         )
         null = encode_prompts(teacher.tokenizer, teacher.text_encoder, [""], length)
-        student = self._trainable()
+        student = self._trainable(teacher)
         method = CDM(
             VideoTransformerDenoiser(student),
-            VideoTransformerDenoiser(self._trainable()),
+            VideoTransformerDenoiser(self._trainable(teacher)),
             VideoTransformerDenoiser(teacher.transformer),
             settings=recipe.cdm,
             null_condition={"encoder_hidden_states": null},
@@ -76,23 +76,23 @@ class CDMJob(Job[CDMRecipe]):
         teacher.text_encoder = None
         return method, batches, preview
 
-    def export(self, result: TrainingResult, folder: Path) -> str:
-        weights = result.weights(STUDENT)
-        if not process_state().is_main_process:
-            return ""
-        student = self._trainable()
+    def export(self, weights: dict[str, Tensor], folder: Path) -> str:
+        preview = self.recipe.preview
+        # Loaded afresh: the loop has cast, compiled or sharded the teacher in place.
+        pipeline = TextToImagePipeline.from_pretrained(
+            self.recipe.teacher,
+            torch_dtype=torch.float32,
+            default_num_inference_steps=preview.steps,
+            default_guidance_scale=preview.guidance_scale,
+            default_sigmas=preview.sigmas,
+        )
+        student = self._trainable(pipeline)
         if self.recipe.lora is not None:
             save_lora(folder, student, weights=weights)
             return "loads with pipeline.load_lora_weights"
         student.load_state_dict(weights)
-        preview = self.recipe.preview
-        TextToImagePipeline.from_pretrained(
-            self.recipe.teacher,
-            transformer=student,
-            default_num_inference_steps=preview.steps,
-            default_guidance_scale=preview.guidance_scale,
-            default_sigmas=preview.sigmas,
-        ).save_pretrained(folder)
+        pipeline.transformer = student
+        pipeline.save_pretrained(folder)
         return "loads with vision.TextToImagePipeline.from_pretrained and draws on its few-step grid"
 
     @cached_property
@@ -116,9 +116,9 @@ class CDMJob(Job[CDMRecipe]):
         _, rows, columns = self._teacher.transformer.config.patch_size
         return (self._latent_shape[2] // rows) * (self._latent_shape[3] // columns)
 
-    def _trainable(self) -> VideoTransformer:
+    def _trainable(self, pipeline: TextToImagePipeline) -> VideoTransformer:
         """The teacher's transformer once more: whole, or frozen under a fresh adapter."""
-        network = copy.deepcopy(self._teacher.transformer).requires_grad_(True)
+        network = copy.deepcopy(pipeline.transformer).requires_grad_(True)
         if self.recipe.lora is not None:
             lora = self.recipe.lora
             add_lora(network, lora.rank, lora.alpha, lora.target_modules, seed=self.recipe.train.seed)

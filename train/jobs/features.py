@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from train.data.batches import Batches
 from train.data.build import build_labelled, labelled_pixels
@@ -10,9 +11,8 @@ from train.data.item import Item
 from train.estimate import Estimate, NetworkSize, estimate
 from train.jobs.job import Job
 from train.methods.classification import Classification
-from train.processes import process_state, say
+from train.processes import say
 from train.recipes.classifier import ClassifierRecipe
-from train.training_result import TrainingResult
 from vision.metrics import FeatureNetwork, FeatureStatistics
 
 NETWORK = ClassifierRecipe.networks[0]
@@ -30,10 +30,7 @@ class FeaturesJob(Job[ClassifierRecipe]):
         batches = build_labelled(self.recipe.data, seed=self.recipe.train.seed)
         return Classification(self._network(), mirror=self.recipe.mirror), batches, None
 
-    def export(self, result: TrainingResult, folder: Path) -> str:
-        weights = result.weights(NETWORK)
-        if not process_state().is_main_process:
-            return ""
+    def export(self, weights: dict[str, Tensor], folder: Path) -> str:
         network = self._network()
         network.load_state_dict(weights)
         network.eval()
@@ -56,7 +53,7 @@ class FeaturesJob(Job[ClassifierRecipe]):
     @torch.no_grad()
     def _held_out(self, network: FeatureNetwork) -> tuple[FeatureStatistics, float]:
         held_out = labelled_pixels(self.recipe.held_out)
-        statistics = FeatureStatistics(network.config.widths[-1])
+        statistics = FeatureStatistics(network.classifier.in_features)
         right = 0
         for start in range(0, len(held_out), BATCH_SIZE):
             items = [Item(i, i) for i in range(start, min(start + BATCH_SIZE, len(held_out)))]

@@ -6,6 +6,9 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from safetensors import SafetensorError
+from torch import Tensor
+
 from train.cli import Invocation
 from train.data.batches import Batches
 from train.estimate import Estimate, format_dry_run
@@ -15,7 +18,10 @@ from train.previews import Preview
 from train.processes import failing_together, process_state, say
 from train.recipes.run import RunRecipe
 from train.run_folder import RunFolder
-from train.training_result import TrainingResult
+from train.sessions import Session
+from vision.distill.model_card import write_model_card
+from vision.distill.run_card import run_facts
+from vision.whole_file import folder_written_aside
 
 R = TypeVar("R", bound=RunRecipe)
 
@@ -39,8 +45,13 @@ class Job(ABC, Generic[R]):
         """Loads data and networks."""
 
     @abstractmethod
-    def export(self, result: TrainingResult, folder: Path) -> str:
-        """Writes what the run made; all processes call it. Returns where it loads, in a sentence."""
+    def export(self, weights: dict[str, Tensor], folder: Path) -> str:
+        """Writes what the run made, on the main process. Returns where it loads, in a sentence.
+
+        Args:
+            weights: trained parameters of the recipe's first network, averaged where an average was kept.
+            folder: an empty folder.
+        """
 
 
 def run_job(job_class: type[Job[R]], invocation: Invocation[R]) -> int:
@@ -67,18 +78,34 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
         return
     with RunFolder(recipe.train.output, invocation.resume) as run:
         method, batches, preview = job.prepare()
-        result = run_training(
-            method,
-            batches,
-            recipe.train,
-            resolved_recipe=recipe.model_dump(mode="json"),
-            run=run,
-            ema_of=recipe.train.ema_of if recipe.train.ema_of is not None else [recipe.networks[0]],
-            preview=preview,
-        )
+        with Session(run, batches) as session:
+            result = run_training(
+                method,
+                session.batches,
+                recipe.train,
+                resolved_recipe=recipe.model_dump(mode="json"),
+                run=run,
+                ema_of=recipe.train.ema_of if recipe.train.ema_of is not None else [recipe.networks[0]],
+                preview=preview,
+            )
+        weights = result.weights(recipe.networks[0])
         with failing_together():
-            loads = job.export(result, run.final)
+            loads = _export(job, weights, run) if state.is_main_process else ""
     say(
         f"{run.final}  {loads}\n{run.curves}  loss, gradient norm and learning rate\n"
         f"{run.previews}  previews\n{run.checkpoints}  to go on from"
     )
+
+
+def _export(job: Job[Any], weights: dict[str, Tensor], run: RunFolder) -> str:
+    try:
+        with folder_written_aside(run.final) as folder:
+            loads = job.export(weights, folder)
+            facts, task = run_facts(run.path, folder, str(run.final))
+            write_model_card(folder, {**facts, "title": run.path.name}, task)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"the run is finished, but {run.final} could not be written: {error}. Its checkpoints are whole; "
+            "make room and write it with --resume latest"
+        ) from error
+    return loads

@@ -22,13 +22,17 @@ REQUIRED = {
 }
 
 
-def write_model_card(folder: str | Path, facts: Mapping[str, Any]) -> Path:
+def write_model_card(
+    folder: str | Path, facts: Mapping[str, Any], task: str | None = "text-to-image"
+) -> Path:
     """Writes ``README.md`` into a model's folder, with the header that the hub reads.
 
     Args:
         folder: the model's folder; it must exist.
-        facts: :data:`REQUIRED` and whatever else is worth a section. A mapping becomes a table, a list
-            becomes points; ``configuration`` is shown as YAML and ``call`` as Python.
+        facts: :data:`REQUIRED` and whatever else is worth a section. A mapping becomes a table, one of
+            mappings a table with their keys as its head, a list becomes points; ``configuration`` is shown
+            as YAML and ``call`` as Python.
+        task: what the hub files the model under; None where it has no name for it.
 
     Returns:
         The card's path.
@@ -39,7 +43,9 @@ def write_model_card(folder: str | Path, facts: Mapping[str, Any]) -> Path:
     missing = [f"{name} ({what})" for name, what in REQUIRED.items() if facts.get(name) in (None, "", {}, [])]
     if missing:
         raise ValueError(f"the model card lacks {', '.join(missing)}; give every fact a reader needs")
-    header = {"license": facts["license"], "library_name": "diffusers", "pipeline_tag": "text-to-image"}
+    header = {"license": facts["license"], "library_name": "diffusers"}
+    if task is not None:
+        header["pipeline_tag"] = task
     parts = [
         f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
         f"# {facts['title']}",
@@ -66,6 +72,11 @@ def write_model_card(folder: str | Path, facts: Mapping[str, Any]) -> Path:
 
 
 def _body(value: Any) -> str:
+    if isinstance(value, Mapping) and all(isinstance(entry, Mapping) for entry in value.values()):
+        columns = list(dict.fromkeys(column for entry in value.values() for column in entry))
+        rows = [[name, *(entry.get(column, "") for column in columns)] for name, entry in value.items()]
+        lines = [["", *columns], ["---"] * (len(columns) + 1), *rows]
+        return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
     if isinstance(value, Mapping):
         rows = [f"| {_cell(name)} | {_cell(entry)} |" for name, entry in value.items()]
         return "\n".join(["| | |", "|---|---|", *rows])

@@ -1,0 +1,160 @@
+"""The entry points of training from recipe to model, with tiny real networks."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from PIL import Image
+from safetensors.torch import load_file
+from tiny_runs import CLASSES, SIZE, Workspace, files
+
+from train import base, cdm, features
+from vision import TextToImagePipeline
+from vision.metrics import FeatureNetwork, FeatureStatistics
+from vision.transformer import VideoTransformer
+
+GRID = [1.0, 0.75, 0.5, 0.25]
+
+
+def load(folder: Path, **options) -> TextToImagePipeline:
+    pipeline = TextToImagePipeline.from_pretrained(folder, **options)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def draw(pipeline: TextToImagePipeline, **options) -> torch.Tensor:
+    noise = torch.randn(1, 1, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(7))
+    return pipeline("a left half", latents=noise, output_type="pt", **options).images
+
+
+def weights(checkpoint: Path, kind: str, name: str) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint / kind / f"{name}.safetensors")
+
+
+def test_features_make_a_network_and_the_statistics_of_held_out_pictures(metrics: Path):
+    network = FeatureNetwork.from_pretrained(metrics)
+    statistics, facts = FeatureStatistics.load(metrics / "statistics.safetensors")
+    assert network.config["num_classes"] == len(CLASSES)
+    assert statistics.count == 24 and facts["data"] == "test-images.gz"
+    assert float(facts["accuracy"]) > 0.9  # the classes are told apart by a glance
+
+
+def test_base_makes_a_pipeline_of_averaged_weights(teacher_run: Path):
+    pipeline = load(teacher_run / "final")
+    assert pipeline.config["default_height"] == SIZE and pipeline.config["max_prompt_tokens"] == 8
+    assert pipeline.config["default_num_inference_steps"] == 3
+    assert pipeline.config["default_guidance_scale"] == 2.0
+    averaged = weights(teacher_run / "checkpoints" / "step-00000004", "ema", "model")
+    found = pipeline.transformer.state_dict()
+    assert found.keys() == averaged.keys()
+    assert all(torch.equal(found[key], averaged[key]) for key in found)
+    assert draw(pipeline).shape == (1, 1, SIZE, SIZE)
+
+
+def test_previews_curves_and_log_are_there(teacher_run: Path):
+    previews = sorted(path.name for path in (teacher_run / "previews").iterdir())
+    assert previews == ["step-00000002.png", "step-00000004.png"]
+    assert Image.open(teacher_run / "previews" / previews[0]).width >= 2 * SIZE
+    assert Image.open(teacher_run / "curves.png").width > 100
+    steps = [json.loads(line)["step"] for line in (teacher_run / "log.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 4]
+
+
+def test_a_resumed_run_makes_the_same_model(workspace: Workspace, teacher_run: Path):
+    half = workspace.base("halves")
+    half["train"]["steps"] = 2
+    workspace.run(base.main, half)
+    whole = workspace.base("halves")
+    run = workspace.run(base.main, whole, "--resume", "latest")
+    name = "transformer/diffusion_pytorch_model.safetensors"
+    assert (run / "final" / name).read_bytes() == (teacher_run / "final" / name).read_bytes()
+    again = files(run / "checkpoints")
+    workspace.run(base.main, whole, "--resume", "latest")  # nothing is left to do but to export
+    assert files(run / "checkpoints") == again
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".final")]
+
+
+def test_base_goes_on_from_weights(workspace: Workspace, teacher: Path):
+    recipe = workspace.base("tuned")
+    recipe["model"] = {"weights": str(teacher / "transformer")}
+    recipe["train"] |= {"lr": 1e-9, "ema_decay": None, "weight_decay": 0, "mixed_precision": "no"}
+    tuned = load(workspace.run(base.main, recipe) / "final").transformer.state_dict()
+    before = VideoTransformer.from_pretrained(teacher / "transformer").state_dict()
+    assert all(torch.allclose(tuned[key], before[key], atol=1e-6) for key in before)
+    assert any(not torch.equal(tuned[key], before[key]) for key in before)
+
+
+def test_base_makes_a_lora_that_its_pipeline_loads(workspace: Workspace, teacher: Path):
+    recipe = workspace.base("adapter")
+    recipe["model"] = {"weights": str(teacher / "transformer")}
+    recipe["lora"] = {"rank": 2, "alpha": 4.0, "target_modules": "attention"}
+    recipe["train"] |= {"lr": 0.05}
+    final = workspace.run(base.main, recipe) / "final"
+    assert sorted(path.name for path in final.iterdir()) == ["README.md", "pytorch_lora_weights.safetensors"]
+    pipeline = load(teacher)
+    before = draw(pipeline)
+    pipeline.load_lora_weights(str(final))
+    assert not torch.equal(draw(pipeline), before)
+    pipeline.unload_lora_weights()
+    assert torch.equal(draw(pipeline), before)
+
+
+def test_a_student_carries_its_grid_and_loads_in_diffusers(student_run: Path, teacher: Path):
+    student = load(student_run / "final")
+    assert student.config["default_sigmas"] == GRID and student.config["default_guidance_scale"] == 1.0
+    evaluations = []
+    student.transformer.register_forward_hook(lambda *_: evaluations.append(1))
+    picture = draw(student)
+    assert len(evaluations) == 4
+    assert torch.equal(picture, draw(student, sigmas=GRID))
+    wan = WanTransformer3DModel.from_pretrained(student_run / "final" / "transformer")
+    theirs = draw(load(student_run / "final", transformer=wan))
+    assert torch.allclose(theirs, picture, atol=1e-4)
+    assert load(teacher).config["default_sigmas"] is None
+    assert (student_run / "previews" / "step-00000004.png").is_file()
+
+
+def test_a_student_is_the_average_in_full_precision(student_run: Path, teacher: Path):
+    """The loop keeps a frozen teacher in bfloat16, and the student began as its copy."""
+    averaged = weights(student_run / "checkpoints" / "step-00000004", "ema", "student")
+    found = load_file(student_run / "final" / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert found.keys() == averaged.keys()
+    assert all(torch.equal(found[key], averaged[key]) for key in found)
+    before = load_file(teacher / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert any(not torch.equal(found[key], before[key]) for key in found)
+
+
+def test_a_student_may_be_an_adapter_of_its_teacher(lora_run: Path, teacher: Path):
+    final = lora_run / "final"
+    assert sorted(path.name for path in final.iterdir()) == ["README.md", "pytorch_lora_weights.safetensors"]
+    pipeline = load(teacher)
+    before = draw(pipeline, sigmas=GRID, guidance_scale=1.0)
+    pipeline.load_lora_weights(str(final))
+    assert not torch.equal(draw(pipeline, sigmas=GRID, guidance_scale=1.0), before)
+    fake = weights(lora_run / "checkpoints" / "step-00000004", "networks", "fake")
+    assert any("lora_A" in key for key in fake) and any("lora" not in key for key in fake)  # and the anchor's
+
+
+@pytest.mark.parametrize("kind", ["base", "cdm", "features"])
+def test_a_dry_run_tells_counts_and_memory_and_leaves_nothing(
+    workspace: Workspace, teacher: Path, kind: str, capsys: pytest.CaptureFixture[str]
+):
+    recipes = {
+        "base": (base.main, workspace.base("dry")),
+        "cdm": (cdm.main, workspace.cdm("dry", teacher)),
+        "features": (features.main, workspace.features("dry")),
+    }
+    main, recipe = recipes[kind]
+    recipe["cache"] = str(workspace.folder / "dry-cache")
+    if kind == "features":
+        del recipe["cache"]
+    workspace.run(main, recipe, "--dry-run")
+    shown = capsys.readouterr().out
+    assert f"recipe: {recipe['recipe']}" in shown and "seed: 3" in shown
+    names = {"base": ["model"], "cdm": ["student", "fake", "teacher"], "features": ["classifier"]}[kind]
+    rows = [line.split() for line in shown.splitlines() if line.split()[:1] and line.split()[0] in names]
+    assert [row[0] for row in rows] == names and all(row[1] != "0" or row[0] == "teacher" for row in rows)
+    assert "on one process" in shown and "iterations" in shown
+    assert not (workspace.folder / "dry").exists() and not (workspace.folder / "dry-cache").exists()
