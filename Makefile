@@ -6,6 +6,12 @@ STAMP := $(VENV)/.installed
 # The tested set. `make CONSTRAINTS= demo` takes the newest versions that pyproject.toml allows instead.
 CONSTRAINTS ?= -c constraints.txt
 
+# Prompts and reference of the embedded models.
+FASHION := --prompts configs/prompts/fashion_classes.txt --metrics checkpoints/fashion-features
+# On a CPU glibc gives each large tensor back to the kernel and fetches it again; keeping them saves the page faults.
+export MALLOC_MMAP_THRESHOLD_ := 4294967296
+export MALLOC_TRIM_THRESHOLD_ := 8589934592
+
 .PHONY: setup demo test test-slow lint bench bench-transformer bench-fashion clean
 .DEFAULT_GOAL := help
 
@@ -24,8 +30,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 setup: $(STAMP)
 
+# With --resume latest a demo that was stopped goes on.
 demo: setup
-	$(BIN)/python -m infer.demo
+	$(BIN)/python -m train.cdm configs/cdm/fashion_demo.yaml --resume latest
+	$(BIN)/python -m infer.compare $(FASHION) --samples 1000 --out outputs/demo/comparison \
+		--arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
+		--arm "teacher, 4 steps" checkpoints/fashion-teacher 4 \
+		--arm "this student, 4 steps" outputs/demo/run/final 4 \
+		--arm "released student, 4 steps" checkpoints/fashion-student 4
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
@@ -44,7 +56,10 @@ bench-transformer: setup
 	$(BIN)/python -m benchmarks.transformer
 
 bench-fashion: setup
-	$(BIN)/python -m benchmarks.fashion
+	$(BIN)/python -m infer.compare $(FASHION) --samples 5000 --out benchmarks/results/fashion \
+		--arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
+		--arm "teacher, 4 steps" checkpoints/fashion-teacher 4 \
+		--arm "student, 4 steps" checkpoints/fashion-student 4
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist outputs/demo

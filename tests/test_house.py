@@ -44,7 +44,7 @@ def test_a_room_imports_only_what_it_may(path: Path):
             if parts[1] in SYSTEMS:
                 assert not (top == "vision" and room in SYSTEMS and room != parts[1]), f"imports {name}"
         assert not (parts[0] == "train" and top == "infer"), f"training imports {name}"
-        assert not (parts[0] == "infer" and top == "train" and parts[1] != "demo.py"), f"inference imports {name}"
+        assert not (parts[0] == "infer" and top == "train"), f"inference imports {name}"
 
 
 def entry_points() -> list[str]:
