@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import diffusers
 import torch
+import transformers
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -18,6 +20,7 @@ from vision import TextToImagePipeline
 from vision.media import image_grid
 from vision.metrics import FeatureNetwork, FeatureStatistics, frechet_distance
 from vision.text.prompt_file import read_prompts
+from vision.weights import check_weights
 
 
 @dataclass(frozen=True)
@@ -76,13 +79,19 @@ def compare(
         ValueError: prompts that are not the classifier's classes, too few samples, or broken models.
     """
     classes = read_prompts(prompts)
-    network = FeatureNetwork.from_pretrained(metrics).eval()
-    reference, _ = FeatureStatistics.load(metrics / "statistics.safetensors")
-    if len(classes) != network.config.num_classes:
+    network, reference = load_metrics(metrics)
+    if len(classes) != network.classifier.out_features:
         raise ValueError(
             f"{prompts} has {len(classes)} prompts and the classifier of {metrics} "
-            f"{network.config.num_classes} classes; give one prompt a class, in their order"
+            f"{network.classifier.out_features} classes; give one prompt a class, in their order"
         )
+    if min(samples, reference.count) <= reference.dimension:
+        raise ValueError(
+            f"there are {samples} samples a model and {reference.count} reference pictures; a distance of "
+            f"{reference.dimension} features needs more than {reference.dimension} of each: raise --samples"
+        )
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
     pipelines = {arm.model: load(arm.model, dtype) for arm in arms}
     scores, rows = [], []
     total = sum(samples * evaluations(pipelines[arm.model], arm) for arm in arms)
@@ -103,14 +112,27 @@ def compare(
     return table
 
 
+def load_metrics(folder: Path) -> tuple[FeatureNetwork, FeatureStatistics]:
+    """The feature network and the reference statistics that train.features put into a folder."""
+    statistics = folder / "statistics.safetensors"
+    if not statistics.is_file():
+        raise ValueError(
+            f"{folder} holds no feature network with its statistics.safetensors; give the final folder of a "
+            "run of train.features"
+        )
+    check_weights(folder, FeatureNetwork)
+    network = FeatureNetwork.from_pretrained(folder)
+    return network.eval(), FeatureStatistics.load(statistics)[0]
+
+
 def load(model: str, dtype: str | None) -> TextToImagePipeline:
     """A pipeline in ``dtype``; by default bfloat16 where the machine has matrix products in it."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype is None:
         native = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         dtype = "bfloat16" if native else "float32"
-    pipeline = TextToImagePipeline.from_pretrained(model)
-    pipeline.transformer.to(getattr(torch, dtype))
+    kinds = {"transformer": getattr(torch, dtype), "default": torch.float32}
+    pipeline = TextToImagePipeline.from_pretrained(model, torch_dtype=kinds)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 

@@ -6,14 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
+import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vision import TextToImagePipeline
 from vision.distill.model_card import write_model_card
 from vision.distill.pipeline_folder import check_pipeline_folder
-from vision.distill.run_card import run_facts
+from vision.distill.run_card import model_name, run_facts
 from vision.lora.adapters import LORA_FILE
 from vision.metrics import FeatureNetwork
 from vision.weights import check_weights, header_shapes
@@ -56,10 +58,12 @@ def publish(
         raise ValueError(f"{model} does not exist: {run} holds no finished run; finish it by --resume latest")
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise ValueError(f"{out} is not empty; choose another --out, or replace it with --overwrite")
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
     try:
         with folder_written_aside(out) as folder:
             is_feature_network = _copy(model, folder, dtype)
-            facts, task = run_facts(run, model, str(out))
+            facts, task = run_facts(run, model, out)
             if not is_feature_network:
                 facts["quality"] = _quality(results, label, reference_label, (model, out))
             if data_source is not None:
@@ -120,7 +124,7 @@ def _quality(
     for name in [label] if reference_label is None else [label, reference_label]:
         if name not in rows:
             raise ValueError(f"{results} has no row {name!r}; it has {', '.join(map(repr, rows))}")
-        columns[name] = {**rows[name], "model": Path(rows[name]["model"]).name}
+        columns[name] = {**rows[name], "model": model_name(rows[name]["model"])}
     measured = Path(rows[label]["model"]).resolve()
     if measured not in {place.resolve() for place in places}:
         print(f"warning: {label!r} was measured of {measured}, not of {places[0]}", file=sys.stderr)

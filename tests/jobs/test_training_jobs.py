@@ -37,7 +37,7 @@ def test_features_make_a_network_and_the_statistics_of_held_out_pictures(metrics
     network = FeatureNetwork.from_pretrained(metrics)
     statistics, facts = FeatureStatistics.load(metrics / "statistics.safetensors")
     assert network.config["num_classes"] == len(CLASSES)
-    assert statistics.count == 24 and facts["data"] == "test-images.gz"
+    assert statistics.count == 150 and facts["data"] == "test-images.gz"
     assert float(facts["accuracy"]) > 0.9  # the classes are told apart by a glance
 
 

@@ -37,7 +37,7 @@ class Workspace:
         self.folder = folder
         self.prompts = folder / "prompts.txt"
         self.prompts.write_text("".join(f"a picture of {name}\n" for name in CLASSES))
-        for name, count, seed in (("train", 48, 0), ("test", 24, 1)):
+        for name, count, seed in (("train", 48, 0), ("test", 150, 1)):
             pixels, labels = pictures(count, seed)
             write_idx(folder / f"{name}-images.gz", pixels)
             write_idx(folder / f"{name}-labels", labels)

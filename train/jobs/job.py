@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import diffusers
+import transformers
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -59,6 +61,8 @@ def run_job(job_class: type[Job[R]], invocation: Invocation[R]) -> int:
 
     With ``ATELIER_DEBUG`` in the environment such an error keeps its traceback.
     """
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
     try:
         _run(job_class(invocation.recipe), invocation)
     except ValueError as error:
@@ -101,8 +105,7 @@ def _export(job: Job[Any], weights: dict[str, Tensor], run: RunFolder) -> str:
     try:
         with folder_written_aside(run.final) as folder:
             loads = job.export(weights, folder)
-            facts, task = run_facts(run.path, folder, str(run.final))
-            write_model_card(folder, {**facts, "title": run.path.name}, task)
+            write_model_card(folder, *run_facts(run.path, folder, run.final))
     except (OSError, SafetensorError) as error:
         raise ValueError(
             f"the run is finished, but {run.final} could not be written: {error}. Its checkpoints are whole; "

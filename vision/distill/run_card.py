@@ -18,13 +18,13 @@ NOT_MEASURED = "Not measured yet; measure with infer.compare."
 TASKS = {"base": "text-to-image", "cdm": "text-to-image", "classifier": "image-classification"}
 
 
-def run_facts(run: Path, model: Path, place: str) -> tuple[dict[str, Any], str]:
+def run_facts(run: Path, model: Path, target: Path) -> tuple[dict[str, Any], str]:
     """The facts of a model's card, and its task.
 
     Args:
         run: the run's folder, with ``recipe.yaml`` and, where its loop left by itself, ``sessions.jsonl``.
         model: folder of the model that the run made: a pipeline, a LoRA or a feature network.
-        place: where a reader will find the model, for the call.
+        target: folder where a reader will find the model, for the call.
 
     Returns:
         facts for :func:`vision.distill.model_card.write_model_card`, quality not yet measured, and the task.
@@ -33,9 +33,11 @@ def run_facts(run: Path, model: Path, place: str) -> tuple[dict[str, Any], str]:
         ValueError: ``run`` is not a run's folder, or ``model`` is none of the three.
     """
     recipe, sessions = _recipe(run), _sessions(run)
+    below_here = target.resolve().is_relative_to(Path.cwd())
+    place = target.resolve().relative_to(Path.cwd()).as_posix() if below_here else target.name
     kind = recipe["recipe"]
     facts: dict[str, Any] = {
-        "title": Path(place).name,
+        "title": model_name(target),
         "summary": _summary(recipe, model),
         "call": _call(recipe, model, place),
         "data": _data(recipe),
@@ -50,12 +52,23 @@ def run_facts(run: Path, model: Path, place: str) -> tuple[dict[str, Any], str]:
 
 
 def without_folders(value: Any) -> Any:
-    """The same tree of values with each absolute path replaced by its last part."""
+    """The same tree of values with each absolute path replaced by its last part that says something."""
     if isinstance(value, Mapping):
         return {key: without_folders(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(entry) for entry in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    if not isinstance(value, str) or not Path(value).is_absolute():
+        return value
+    return Path(value).relative_to(_telling(Path(value)).parent).as_posix()
+
+
+def model_name(path: str | Path) -> str:
+    """What a model is called, by the folder that it was loaded from: "student" of ``runs/student/final``."""
+    return _telling(Path(path)).name
+
+
+def _telling(path: Path) -> Path:
+    return _telling(path.parent) if path.name in ("final", "transformer") else path
 
 
 def _recipe(run: Path) -> dict[str, Any]:
@@ -89,7 +102,7 @@ def _summary(recipe: dict[str, Any], model: Path) -> str:
         )
     if recipe["recipe"] == "cdm":
         what = f"the adapter (LoRA, rank {lora['rank']}) that turns" if lora else "made from"
-        made = f"{what} {Path(recipe['teacher']).name}"
+        made = f"{what} {model_name(recipe['teacher'])}"
         steps = recipe["preview"]["steps"]
         return (
             f"A text-to-image model of {steps} steps, {made}{' into it' if lora else ''} by continuous-time "
@@ -97,15 +110,16 @@ def _summary(recipe: dict[str, Any], model: Path) -> str:
         )
     data, steps = recipe["data"], recipe["preview"]["steps"]
     size = f"{data['height']} x {data['width']} pixels"
+    weights = recipe["model"]["weights"]
+    start = "scratch" if weights is None else model_name(weights)
     if lora:
         return (
-            f"A LoRA of rank {lora['rank']} for the text-to-image model {_base(recipe)}, trained by flow "
-            f"matching on pictures of {size}."
+            f"A LoRA of rank {lora['rank']} for the text-to-image model {start}, trained by flow matching on "
+            f"pictures of {size}."
         )
-    start = recipe["model"]["weights"]
     return (
         f"A text-to-image transformer of {_parameters(model / 'transformer')} parameters for pictures of "
-        f"{size}, trained by flow matching from {'scratch' if start is None else _base(recipe)}; by default "
+        f"{size}, trained by flow matching from {start}; by default "
         f"{steps} steps with guidance {recipe['preview']['guidance_scale']:g}."
     )
 
@@ -121,7 +135,7 @@ def _call(recipe: dict[str, Any], model: Path, place: str) -> str:
     pipeline, extra, options = place, "", ""
     if (model / LORA_FILE).is_file():
         preview = recipe["preview"]
-        pipeline = Path(recipe["teacher"]).name if recipe["recipe"] == "cdm" else _base(recipe)
+        pipeline = model_name(recipe["teacher"] if recipe["recipe"] == "cdm" else recipe["model"]["weights"])
         extra = f'pipeline.load_lora_weights("{place}")\n'
         grid = preview["sigmas"]
         steps = f"num_inference_steps={preview['steps']}" if grid is None else f"sigmas={grid}"
@@ -134,18 +148,12 @@ def _call(recipe: dict[str, Any], model: Path, place: str) -> str:
     )
 
 
-def _base(recipe: dict[str, Any]) -> str:
-    """Name of the pipeline (or transformer) that training began with."""
-    weights = Path(recipe["model"]["weights"])
-    return weights.parent.name if weights.name == "transformer" else weights.name
-
-
 def _data(recipe: dict[str, Any]) -> dict[str, Any]:
     if recipe["recipe"] == "cdm":
         return {
             "prompts": Path(recipe["prompts"]).name,
             "pictures": "none; the teacher is asked instead",
-            "teacher": Path(recipe["teacher"]).name,
+            "teacher": model_name(recipe["teacher"]),
         }
     shown: dict[str, Any] = {}
     for name, data in (("training", recipe["data"]), ("held out", recipe.get("held_out"))):
