@@ -127,6 +127,7 @@ class _Loop:
             for step in range(start, self.recipe.steps):
                 stop = self._iterate(step, micro_batches, interrupts, reports)
                 self._end_iteration(step + 1, stop, reports)
+            del micro_batches  # ends the loader's workers
             reports.draw_curves(now=True)
         return TrainingResult(self.recipe.steps, self.networks)
 

@@ -10,9 +10,11 @@ import pytest
 import torch
 from forked import Forked, run_forked
 from PIL import Image
-from tiny_training import Chase, make_method, make_networks, train, weights
+from tiny_training import Chase, Numbers, make_method, make_networks, train, weights
 from torch import nn
 
+from train.data.batches import Batches
+from train.data.order import EpochOrder
 from train.finite import NonFiniteError
 from train.interrupts import Interrupts
 from train.methods.method import Loss, Method
@@ -277,6 +279,19 @@ def test_log_is_cut_back_to_the_checkpoint_and_goes_on(tmp_path):
     assert log.read_text() == whole
 
 
+_left_open = []
+
+
+def leave_a_loader_open():
+    loader = Batches(Numbers(), EpochOrder(40), 0).loader(0, batch_size=4, workers=2)
+    next(loader)
+    _left_open.append(loader)
+
+
+def test_a_process_ends_although_its_loader_is_open():
+    run_forked(leave_a_loader_open)
+
+
 def slow_run(output):
     class Slow(Chase):
         def losses(self, batch, draws):
@@ -285,7 +300,9 @@ def slow_run(output):
 
     output.mkdir(exist_ok=True)
     (output / "begun").touch()
-    train(output, method=Slow(*make_networks()), steps=400, save_every=1000, loader_workers=1)
+    # A group of its own, as a scheduler or a terminal signals it: the loader's workers are in it.
+    os.setpgrp()
+    train(output, method=Slow(*make_networks()), steps=400, save_every=1000, loader_workers=2)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -294,7 +311,7 @@ def test_a_signal_lets_the_step_finish_saves_and_leaves(tmp_path, number):
     while not (tmp_path / "log.jsonl").exists() or not (tmp_path / "log.jsonl").read_text():
         assert run.processes[0].is_alive()
         time.sleep(0.01)
-    os.kill(run.processes[0].pid, number)
+    os.killpg(run.processes[0].pid, number)
     (outcome,) = run.outcomes()
     assert outcome.exit_code == 128 + number, outcome.error
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()

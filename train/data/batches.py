@@ -9,7 +9,9 @@ global index
 so the same samples make up a step on any number of processes that gives the same global batch size.
 """
 
+import os
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -150,6 +152,13 @@ def _unchanged(batch: Any) -> Any:
 
 def _leave_signals_to_the_parent(worker: int) -> None:
     # Ctrl-C and a scheduler's SIGTERM reach the whole process group. The parent finishes its step and saves;
-    # it stops the workers itself, and they end by themselves once it is gone.
+    # it stops the workers itself, at its end by a SIGTERM that they must obey, or it would wait for ever.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    threading.Thread(target=_obey, args=(os.getppid(),), daemon=True).start()
+
+
+def _obey(parent: int) -> None:
+    while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+        pass
+    os._exit(0)
