@@ -33,7 +33,7 @@ setup: $(STAMP)
 # With --resume latest a demo that was stopped goes on.
 demo: setup
 	$(BIN)/python -m train.cdm configs/cdm/fashion_demo.yaml --resume latest
-	$(BIN)/python -m infer.compare $(FASHION) --samples 1000 --out outputs/demo/comparison \
+	$(BIN)/python -m infer.compare $(FASHION) --samples 1000 --out outputs/demo/comparison --overwrite \
 		--arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
 		--arm "teacher, 4 steps" checkpoints/fashion-teacher 4 \
 		--arm "this student, 4 steps" outputs/demo/run/final 4 \
@@ -56,7 +56,7 @@ bench-transformer: setup
 	$(BIN)/python -m benchmarks.transformer
 
 bench-fashion: setup
-	$(BIN)/python -m infer.compare $(FASHION) --samples 5000 --out benchmarks/results/fashion \
+	$(BIN)/python -m infer.compare $(FASHION) --samples 5000 --out benchmarks/results/fashion --overwrite \
 		--arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
 		--arm "teacher, 4 steps" checkpoints/fashion-teacher 4 \
 		--arm "student, 4 steps" checkpoints/fashion-student 4

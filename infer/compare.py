@@ -35,10 +35,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--seed", type=int, default=0, help="seed of the noise; default 0")
     add("--dtype", choices=("float32", "bfloat16"), help="default bfloat16 where the machine computes in it")
     add("--out", required=True, type=Path, help="folder for comparison.png, table.md and results.json")
+    add("--overwrite", action="store_true", help="replace the results that --out holds")
     options = parser.parse_args(argv)
     from infer.comparison import Arm, compare
 
     try:
+        if (options.out / "results.json").exists() and not options.overwrite:
+            raise ValueError(
+                f"{options.out} already holds results; choose another --out, or replace them with --overwrite"
+            )
         arms = [Arm(label, model, _steps(steps)) for label, model, steps in options.arm]
         print(
             compare(
@@ -52,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 out=options.out,
             )
         )
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"picture  {options.out / 'comparison.png'}")

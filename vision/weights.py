@@ -74,6 +74,12 @@ def weight_shapes(
         if path.is_file():
             shards = sorted(set(read_json(path).get("weight_map", {}).values()))
             return {key: shape for shard in shards for key, shape in header_shapes(folder / shard).items()}
+    if not folder.is_dir():
+        raise ValueError(f"{folder} does not exist; give the folder of a model's weights")
+    if (folder / "model_index.json").is_file():
+        raise ValueError(
+            f"{folder} is a whole pipeline; give the part of it, such as {folder / 'transformer'}"
+        )
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     hint = f"it has {pickles[0]}, a pickle, which is never read: convert it" if pickles else "copy it there"
     raise ValueError(f"{folder} has no weights: expected {stem}.safetensors; {hint}")
@@ -101,8 +107,10 @@ def check_weights(folder: Path, model_class: Any, variant: str | None = None) ->
     expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     ignored = getattr(model_class, "_keys_to_ignore_on_load_unexpected", None) or []
     unexpected = sorted(found.keys() - expected.keys())
+    kind = config.get("_class_name", model_class.__name__)
     raise_for_keys(
-        f"the weights in {folder} are not those of the {model_class.__name__} that its config.json describes",
+        f"the weights in {folder} are not those of the {model_class.__name__} that its config.json describes"
+        + (f" (it says {kind})" if kind != model_class.__name__ else ""),
         {
             "missing": sorted(expected.keys() - found.keys()),
             "unexpected": [key for key in unexpected if not any(re.search(part, key) for part in ignored)],

@@ -27,11 +27,13 @@ def read_idx(path: Path | str) -> np.ndarray:
         An array of the axes that the file declares, in the machine's byte order.
 
     Raises:
-        ValueError: the file is not IDX, or has fewer or more bytes than it declares.
-        OSError: the file cannot be read.
+        ValueError: the file cannot be read, is not IDX, or has fewer or more bytes than it declares.
     """
     path = Path(path)
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}; check the path of the data") from error
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)

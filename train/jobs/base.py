@@ -36,15 +36,11 @@ class BaseJob(Job[BaseRecipe]):
         with torch.device("meta"):
             network = self._network()
         config: Any = network.config
-        factor = spatial_factor(self._vae)
-        latent_shape = (
-            config.in_channels,
-            1,
-            recipe.data.height // factor,
-            recipe.data.width // factor,
-        )
         load = Load.of_latents(
-            recipe.train.batch_size, latent_shape, config.patch_size, recipe.text.max_prompt_tokens
+            recipe.train.batch_size,
+            self._latent_shape(network),
+            config.patch_size,
+            recipe.text.max_prompt_tokens,
         )
         size = NetworkSize.of(network)
         device = process_device().type
@@ -56,7 +52,10 @@ class BaseJob(Job[BaseRecipe]):
         recipe, flow = self.recipe, self.recipe.flow
         network = self._network()
         config: Any = network.config
+        self._latent_shape(network)
         tokenizer, text_encoder = load_text_encoder(recipe.text.encoder)
+        # Made before the data, since it says which parts do not fit each other.
+        pipeline = self._pipeline(network, text_encoder=text_encoder, tokenizer=tokenizer)
         batches = build_captioned(
             recipe.data,
             vae=self._vae,
@@ -82,7 +81,6 @@ class BaseJob(Job[BaseRecipe]):
             stratified=flow.stratified,
             prompt_dropout=flow.prompt_dropout,
         )
-        pipeline = self._pipeline(network, text_encoder=text_encoder, tokenizer=tokenizer)
         preview = preview_with(pipeline, recipe.preview, NETWORK)
         # Embeddings are all that training needs; the encoder's memory is given back.
         pipeline.text_encoder = None
@@ -112,6 +110,24 @@ class BaseJob(Job[BaseRecipe]):
             lora = self.recipe.lora
             add_lora(network, lora.rank, lora.alpha, lora.target_modules, seed=self.recipe.train.seed)
         return network
+
+    def _latent_shape(self, network: VideoTransformer) -> tuple[int, int, int, int]:
+        """Channels, frames, height and width of the latents of a picture of the recipe's size."""
+        config: Any = network.config
+        factor = spatial_factor(self._vae)
+        if self._vae is None and config.in_channels not in (1, 3):
+            raise ValueError(
+                f"the network's in_channels is {config.in_channels}; expected 1 (grey) or 3 (colour) "
+                "without an autoencoder; change model.architecture, or give model.vae"
+            )
+        for name, patch in zip(("height", "width"), config.patch_size[1:], strict=True):
+            found = getattr(self.recipe.data, name)
+            if found % (factor * patch):
+                raise ValueError(
+                    f"data.{name} is {found}, expected a multiple of {factor * patch} (patches of {patch} "
+                    f"latents, each of {factor} pixels); change data.{name}"
+                )
+        return config.in_channels, 1, self.recipe.data.height // factor, self.recipe.data.width // factor
 
     @cached_property
     def _vae(self) -> Any:

@@ -51,6 +51,11 @@ class CDMJob(Job[CDMRecipe]):
 
     def prepare(self) -> tuple[CDM, Batches, Preview | None]:
         recipe, teacher = self.recipe, self._teacher
+        if teacher.text_encoder is None:
+            raise ValueError(
+                f"{recipe.teacher} has neither a text encoder nor a text_encoder_source, so prompts cannot "
+                "be encoded; save the pipeline with one"
+            )
         length = teacher.config["max_prompt_tokens"]
         batches = build_prompts(
             recipe.prompts,

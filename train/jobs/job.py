@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -59,13 +60,17 @@ class Job(ABC, Generic[R]):
 def run_job(job_class: type[Job[R]], invocation: Invocation[R]) -> int:
     """Runs an entry point; returns its exit status, 2 after an error that a user can mend.
 
+    Warnings are one line each, from the main process: the others have the same ones.
+
     With ``ATELIER_DEBUG`` in the environment such an error keeps its traceback.
     """
     transformers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.disable_progress_bar()
     try:
-        _run(job_class(invocation.recipe), invocation)
-    except ValueError as error:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_: say(f"warning: {message}")
+            _run(job_class(invocation.recipe), invocation)
+    except (ValueError, OSError) as error:
         if os.environ.get("ATELIER_DEBUG"):
             raise
         print(f"error: {error}", file=sys.stderr)

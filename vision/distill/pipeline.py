@@ -107,6 +107,18 @@ class TextToImagePipeline(PipelineFiles):
                 f"the transformer takes {transformer.config.in_channels} channels, but the latents of this "
                 f"{type(vae).__name__} have {channels}; pair it with the autoencoder that it was trained with"
             )
+        if transformer.config.out_channels not in (None, transformer.config.in_channels):
+            raise ValueError(
+                f"the transformer takes {transformer.config.in_channels} channels and gives "
+                f"{transformer.config.out_channels}; a velocity has as many as the latents"
+            )
+        width = getattr(getattr(text_encoder, "config", None), "hidden_size", None)
+        if width not in (None, transformer.config.text_dim):
+            raise ValueError(
+                f"the transformer takes prompt embeddings of width {transformer.config.text_dim} (text_dim), "
+                f"but those of this {type(text_encoder).__name__} have {width}; pair it with the text "
+                "encoder that it was trained with"
+            )
 
     @property
     def _execution_device(self) -> torch.device:
