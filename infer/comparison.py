@@ -132,7 +132,7 @@ def load(model: str, dtype: str | None) -> TextToImagePipeline:
         native = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
         dtype = "bfloat16" if native else "float32"
     kinds = {"transformer": getattr(torch, dtype), "default": torch.float32}
-    pipeline = TextToImagePipeline.from_pretrained(model, torch_dtype=kinds)
+    pipeline = TextToImagePipeline.from_pretrained(model, dtype=kinds)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device)
 

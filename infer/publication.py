@@ -80,7 +80,7 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
     kind = getattr(torch, dtype or "bfloat16")
     if (model / "model_index.json").is_file():
         # Loaded as a user loads it, so that what needs float32 (norms, the time's embedding) stays in it.
-        TextToImagePipeline.from_pretrained(model, torch_dtype=kind).save_pretrained(folder)
+        TextToImagePipeline.from_pretrained(model, dtype=kind).save_pretrained(folder)
         check_pipeline_folder(folder)
     elif (model / LORA_FILE).is_file():
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)

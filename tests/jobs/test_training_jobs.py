@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
+from forked import run_forked
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import CLASSES, SIZE, Workspace, files
 
+from infer import generate
 from train import base, cdm, features
 from vision import TextToImagePipeline
 from vision.metrics import FeatureNetwork, FeatureStatistics
@@ -135,6 +137,50 @@ def test_a_student_may_be_an_adapter_of_its_teacher(lora_run: Path, teacher: Pat
     assert not torch.equal(draw(pipeline, sigmas=GRID, guidance_scale=1.0), before)
     fake = weights(lora_run / "checkpoints" / "step-00000004", "networks", "fake")
     assert any("lora_A" in key for key in fake) and any("lora" not in key for key in fake)  # and the anchor's
+
+
+def test_batch_inference_takes_student_and_adapter(
+    workspace: Workspace, teacher: Path, student_run: Path, lora_run: Path
+):
+    def pictures(name: str, model: Path, *more: str) -> list[bytes]:
+        out = workspace.folder / name
+        words = ["--model", str(model), "--prompts", str(workspace.prompts), "--out", str(out), *more]
+        assert generate.main(words) == 0
+        records = [json.loads(line) for line in (out / "pictures.jsonl").read_text().splitlines()]
+        assert [record["sigmas"] for record in records] == [GRID] * len(CLASSES)
+        return [(out / record["file"]).read_bytes() for record in records]
+
+    grid = ["--sigmas", ",".join(map(str, GRID)), "--guidance-scale", "1"]
+    plain = pictures("drawn-plain", teacher, *grid)
+    adapted = pictures("drawn-adapted", teacher, *grid, "--lora", str(lora_run / "final"))
+    distilled = pictures("drawn-distilled", student_run / "final")
+    assert all(len({a, b, c}) == 3 for a, b, c in zip(plain, adapted, distilled, strict=True))
+
+
+def distil(recipe: Path) -> None:
+    assert cdm.main([str(recipe)]) == 0
+
+
+def test_two_sharded_processes_make_the_model_of_one(workspace: Workspace, teacher: Path):
+    """Each holds half of student, fake score and teacher; one of them writes whole weights."""
+    made = {}
+    for processes in (1, 2):
+        recipe = workspace.cdm(f"of-{processes}", teacher)
+        recipe["train"] |= {"batch_size": 8 // processes, "mixed_precision": "no", "preview_every": 0}
+        recipe["cdm"]["fixed_grid"] = GRID  # drawn ones differ between processes
+        if processes == 1:
+            workspace.run(cdm.main, recipe)
+        else:
+            recipe["train"]["sharding"] = "fsdp2"
+            run_forked(distil, workspace.write(recipe), world_size=2)
+        run = Path(recipe["train"]["output"])
+        made[processes] = load_file(run / "final" / "transformer" / "diffusion_pytorch_model.safetensors")
+        (record,) = (json.loads(line) for line in (run / "sessions.jsonl").read_text().splitlines())
+        assert record["processes"] == processes
+        assert f"| processes | {processes} |" in (run / "final" / "README.md").read_text()
+    assert made[1].keys() == made[2].keys()
+    for key, weight in made[1].items():
+        assert torch.allclose(made[2][key], weight, atol=1e-5), (key, (made[2][key] - weight).abs().max())
 
 
 @pytest.mark.parametrize("kind", ["base", "cdm", "features"])

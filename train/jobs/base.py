@@ -99,7 +99,7 @@ class BaseJob(Job[BaseRecipe]):
         model = self.recipe.model
         if model.weights is not None:
             check_weights(Path(model.weights), VideoTransformer)
-            network = VideoTransformer.from_pretrained(model.weights, torch_dtype=torch.float32)
+            network = VideoTransformer.from_pretrained(model.weights, dtype=torch.float32)
         else:
             assert model.architecture is not None
             with torch.random.fork_rng(devices=[]):

@@ -86,7 +86,7 @@ class CDMJob(Job[CDMRecipe]):
         # Loaded afresh: the loop has cast, compiled or sharded the teacher in place.
         pipeline = TextToImagePipeline.from_pretrained(
             self.recipe.teacher,
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
             default_num_inference_steps=preview.steps,
             default_guidance_scale=preview.guidance_scale,
             default_sigmas=preview.sigmas,
@@ -102,7 +102,7 @@ class CDMJob(Job[CDMRecipe]):
 
     @cached_property
     def _teacher(self) -> TextToImagePipeline:
-        return TextToImagePipeline.from_pretrained(self.recipe.teacher, torch_dtype=torch.float32)
+        return TextToImagePipeline.from_pretrained(self.recipe.teacher, dtype=torch.float32)
 
     @property
     def _latent_shape(self) -> tuple[int, int, int, int]:
