@@ -1,7 +1,7 @@
 """Flow-matching training of a text-to-image transformer, from scratch or from weights, whole or LoRA.
 
-    python -m train.base configs/base/fashion.yaml --data.path ... --data.labels_path ...
-    accelerate launch --config_file configs/accelerate/one_node.yaml -m train.base configs/base/fashion.yaml
+python -m train.base configs/base/fashion.yaml --data.path ... --data.labels_path ...
+accelerate launch --config_file configs/accelerate/one_node.yaml -m train.base configs/base/fashion.yaml
 """
 
 from collections.abc import Sequence

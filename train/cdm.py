@@ -1,7 +1,7 @@
 """Distils a many-step text-to-image pipeline into one of few steps by CDM (arXiv 2605.06376).
 
-    python -m train.cdm configs/cdm/fashion.yaml
-    accelerate launch --config_file configs/accelerate/one_node.yaml -m train.cdm configs/cdm/fashion.yaml
+python -m train.cdm configs/cdm/fashion.yaml
+accelerate launch --config_file configs/accelerate/one_node.yaml -m train.cdm configs/cdm/fashion.yaml
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         CDMRecipe,
         argv,
         prog="python -m train.cdm",
-        description="Distils a many-step text-to-image pipeline into one of few steps; needs prompts, no pictures.",
+        description="Distils a many-step text-to-image pipeline into one of few steps; needs no pictures.",
     )
     from train.jobs.cdm import CDMJob
     from train.jobs.job import run_job

@@ -1,7 +1,7 @@
 """Trains the small feature network of the Fréchet distance and keeps the statistics of held-out pictures.
 
-    python -m train.features configs/features/fashion.yaml --data.path ... --data.labels_path ...
-    accelerate launch --config_file configs/accelerate/one_node.yaml -m train.features configs/features/fashion.yaml
+python -m train.features configs/features/fashion.yaml --data.path ... --data.labels_path ...
+accelerate launch --config_file configs/accelerate/one_node.yaml -m train.features RECIPE
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ClassifierRecipe,
         argv,
         prog="python -m train.features",
-        description="Trains the small feature network of the Fréchet distance, and the statistics of held-out pictures.",
+        description="Trains the small feature network of the Fréchet distance; keeps statistics of held-out pictures.",
     )
     from train.jobs.features import FeaturesJob
     from train.jobs.job import run_job
