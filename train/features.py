@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ClassifierRecipe,
         argv,
         prog="python -m train.features",
-        description="Trains the small feature network of the Fréchet distance; keeps statistics of held-out pictures.",
+        description="Trains the small feature network of the Fréchet distance; keeps the statistics too.",
     )
     from train.jobs.features import FeaturesJob
     from train.jobs.job import run_job

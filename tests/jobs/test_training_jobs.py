@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-from forked import run_forked
+from forked import run_forked  # pyright: ignore[reportMissingImports] - of tests/train
 from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import CLASSES, SIZE, Workspace, files
