@@ -144,9 +144,11 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def rotate(folder: Path, keep_last: int) -> None:
-    """Removes all but the newest ``keep_last`` checkpoints; call it when the newest is whole."""
-    for old in sorted(folder.glob("step-*"))[:-keep_last]:
-        _remove(old)
+    """Removes all but the newest ``keep_last`` checkpoints, the newest being whole; all processes call it."""
+    with failing_together():
+        if process_state().is_main_process:
+            for old in sorted(folder.glob("step-*"))[:-keep_last]:
+                _remove(old)
 
 
 def _remove(checkpoint: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from forked import Forked, run_forked
 from PIL import Image
-from tiny_training import Chase, Numbers, make_method, make_networks, train, weights
+from tiny_training import Chase, Network, Numbers, make_method, make_networks, train, weights
 from torch import nn
 
 from train.data.batches import Batches
@@ -101,7 +101,9 @@ def test_weights_are_float32_masters_and_frozen_ones_bfloat16(tmp_path):
             types.add(x.dtype)
             return x
 
-    method.networks["student"].last = nn.Sequential(method.networks["student"].last, Spy())
+    student = method.networks["student"]
+    assert isinstance(student, Network)
+    student.register_module("last", nn.Sequential(student.last, Spy()))
     train(tmp_path, method=method, mixed_precision="bf16", steps=2)
     for name, parameter in method.networks["student"].named_parameters():
         assert parameter.dtype == (torch.float32 if "lora_" in name else torch.bfloat16)
@@ -113,7 +115,7 @@ def test_modules_to_keep_in_float32_are_kept():
     network = nn.Sequential()
     network.norm, network.body = nn.LayerNorm(3), nn.Linear(3, 3)
     network.requires_grad_(False)
-    network._keep_in_fp32_modules = ["norm"]
+    network.__dict__["_keep_in_fp32_modules"] = ["norm"]
     cast_weights(network, bf16=True)
     assert network.norm.weight.dtype == torch.float32 and network.body.weight.dtype == torch.bfloat16
 
@@ -235,7 +237,7 @@ def test_previews_leave_no_trace(tmp_path):
         student = networks["student"]
         assert not student.training and not torch.is_grad_enabled()
         drawn.append(step)
-        torch.randn(3), student(torch.randn(2, 6))
+        student(torch.randn(2, 6))
         return Image.new("RGB", (4, 4))
 
     method = make_method(dropout=0.3)

@@ -27,7 +27,7 @@ def draw():
 def test_states_restored_from_safetensors_and_json_draw_the_same(odd):
     seed_process(5, 1, 2)
     if odd:  # normal draws come in pairs, and the second one waits
-        random.gauss(0, 1), np.random.randn(), torch.randn(1)  # noqa: NPY002
+        draw()
     tensors, numbers = random_states(CPU)
     first = draw()
     draw()
