@@ -23,6 +23,7 @@ from infer.pictures import Picture, pictures_of
 from vision import TextToImagePipeline, __version__
 from vision.distill.pipeline_grid import sampling_grid
 from vision.lora.adapters import lora_file
+from vision.processes import process_state
 from vision.text.encode import warn_of_cuts
 from vision.text.prompt_file import read_prompts
 
@@ -57,8 +58,7 @@ def draw_batch(options: Options) -> Outcome:
     Raises:
         ValueError: bad prompt file, model, LoRA or settings; another job's folder.
     """
-    # Without this, accelerate takes several processes on a machine without accelerator for strangers.
-    state = PartialState(cpu=options.device == "cpu" or not torch.accelerator.is_available())
+    state = process_state(cpu=options.device == "cpu")
     prompts = on_main(state, lambda: read_prompts(options.prompts))
     pictures = pictures_of(prompts, options.images_per_prompt)
     pipeline = load_pipeline(options, _device(options, state))

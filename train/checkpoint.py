@@ -30,10 +30,11 @@ from torch.distributed.checkpoint.api import CheckpointException
 import vision
 from train import manifest, random_states
 from train.optimizers import empty_state
-from train.processes import failing_together, process_device, process_state
+from train.processes import failing_together
 from train.recipes.yaml_text import write_yaml
 from train.tensor_files import Header, read_tensors, sync, write_tensors
 from train.trained_network import TrainedNetwork
+from vision.processes import process_device, process_state
 
 FORMAT = 1
 _SAVING, _DELETING = ".saving-", ".deleting-"

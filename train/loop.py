@@ -29,7 +29,7 @@ from train.interrupts import Interrupts, RunInterrupted
 from train.methods.method import Loss, Method
 from train.placement import place_networks
 from train.previews import Preview, draw_preview
-from train.processes import mean_over_processes, process_state, say
+from train.processes import mean_over_processes, say
 from train.random_states import seed_process
 from train.recipes.train import TrainRecipe
 from train.reports import Reports
@@ -38,6 +38,7 @@ from train.run_folder import RunFolder
 from train.trained_network import TrainedNetwork
 from train.training_result import TrainingResult
 from vision.flow.draws import Draws
+from vision.processes import process_state
 
 Losses = dict[str, Callable[[], Loss]]
 

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import nn
 
 from train.checkpoint import step_name
-from train.processes import process_device, process_state
 from train.random_states import random_states_kept
 from train.trained_network import TrainedNetwork
+from vision.processes import process_device, process_state
 
 #: Draws a picture with the networks as they are after so many iterations; None draws nothing.
 Preview = Callable[[int, dict[str, nn.Module]], Image.Image | None]

@@ -6,8 +6,9 @@ from pathlib import Path
 from accelerate.utils import broadcast_object_list
 
 from train.manifest import BrokenCheckpointError, verify
-from train.processes import failing_together, process_state, say
+from train.processes import failing_together, say
 from train.recipes.yaml_text import read_yaml
+from vision.processes import process_state
 
 #: What may change when a run goes on: how long it is, and what it reports and keeps.
 _FREE = {

@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 from train.checkpoint import remove_leftovers
-from train.processes import failing_together, process_state
+from train.processes import failing_together
 from train.recipes.yaml_text import write_yaml
+from vision.processes import process_state
 
 _held_locks: set[int] = set()
 

@@ -16,8 +16,9 @@ from torch import Tensor
 import vision
 from train.data.batches import Batches
 from train.interrupts import RunInterrupted
-from train.processes import process_device, process_state, say
+from train.processes import say
 from train.run_folder import RunFolder
+from vision.processes import process_device, process_state
 from vision.whole_file import written_aside
 
 

@@ -9,7 +9,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
-from train.processes import leave_at_exit
+from vision.processes import leave_at_exit
 
 
 def make_mesh(device: torch.device) -> DeviceMesh:

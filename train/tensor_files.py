@@ -18,7 +18,7 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor
 
-from train.processes import process_state
+from vision.processes import process_state
 
 #: Names, shapes and types of what a file holds.
 Header = dict[str, tuple[torch.Size, torch.dtype]]

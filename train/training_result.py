@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from train.processes import process_state
 from train.sharding import full_state_dict
 from train.trained_network import TrainedNetwork
+from vision.processes import process_state
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from safetensors.torch import save_file
 from tiny_training import make_method, train, weights
-from train.processes import process_state
+from vision.processes import process_state
 
 result = train(Path(sys.argv[1]), method=make_method(dropout=0.0), batch_size=int(sys.argv[2]), steps=6)
 if process_state().is_main_process:

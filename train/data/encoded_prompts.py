@@ -11,7 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from train.data.tensor_table import TensorTable
-from train.processes import process_state
+from vision.processes import process_state
 from vision.text import PromptCache
 from vision.text.encode import pad_tokens
 

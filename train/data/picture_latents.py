@@ -14,9 +14,9 @@ from tqdm import tqdm
 from train.data.captioned_picture import CaptionedPicture, PictureListing
 from train.data.latent_rows import CachedRows
 from train.data.tensor_table import TensorTable
-from train.processes import process_state
 from vision.latents import LatentCache
 from vision.media import UnreadableImageError, decode_image, image_size, resize_and_crop, to_tensor
+from vision.processes import process_state
 
 
 @dataclass(frozen=True)

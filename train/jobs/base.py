@@ -16,11 +16,11 @@ from train.jobs.drawing import preview_with
 from train.jobs.job import Job
 from train.methods.flow_matching import FlowMatching
 from train.previews import Preview
-from train.processes import process_device
 from train.recipes.base import BaseRecipe
 from vision.distill.pipeline import TextToImagePipeline
 from vision.latents import spatial_factor
 from vision.lora.adapters import add_lora, save_lora
+from vision.processes import process_device
 from vision.text import encode_prompts, load_text_encoder
 from vision.transformer import VideoTransformer, VideoTransformerDenoiser
 from vision.weights import check_weights

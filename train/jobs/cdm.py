@@ -15,12 +15,12 @@ from train.jobs.drawing import preview_with
 from train.jobs.job import Job
 from train.methods.cdm import CDM
 from train.previews import Preview
-from train.processes import process_device
 from train.recipes.cdm import CDMRecipe
 from vision.distill.pipeline import TextToImagePipeline
 from vision.flow.shift import shift_of_scheduler
 from vision.latents import spatial_factor
 from vision.lora.adapters import add_lora, save_lora
+from vision.processes import process_device
 from vision.text import encode_prompts
 from vision.transformer import VideoTransformer, VideoTransformerDenoiser
 

@@ -18,12 +18,13 @@ from train.estimate import Estimate, format_dry_run
 from train.loop import run_training
 from train.methods.method import Method
 from train.previews import Preview
-from train.processes import failing_together, process_state, say
+from train.processes import failing_together, say
 from train.recipes.run import RunRecipe
 from train.run_folder import RunFolder
 from train.sessions import Session
 from vision.distill.model_card import write_model_card
 from vision.distill.run_card import run_facts
+from vision.processes import process_state
 from vision.whole_file import folder_written_aside
 
 R = TypeVar("R", bound=RunRecipe)

@@ -1,0 +1,44 @@
+"""The processes that a launcher started together: joined in one place, left in order."""
+
+import atexit
+import sys
+from functools import cache
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
+
+
+@cache
+def process_state(cpu: bool = False) -> PartialState:
+    """This process's place among those of the program; the first call joins them, its end leaves them.
+
+    Other code must not make a ``PartialState`` first: by itself it takes launched processes on a machine
+    without a GPU for strangers.
+
+    Args:
+        cpu: stay on the CPU where there is a GPU. All calls of a program say the same.
+    """
+    use_cpu = cpu or parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
+    state = PartialState(cpu=use_cpu)
+    leave_at_exit()
+    return state
+
+
+def leave_at_exit() -> None:
+    """Has the process leave its group when it ends; otherwise gloo's threads abort it now and then."""
+    if torch.distributed.is_initialized():
+        atexit.register(_leave)
+
+
+def _leave() -> None:
+    # After an error others may never answer; the launcher ends them.
+    if torch.distributed.is_initialized() and not hasattr(sys, "last_value"):
+        torch.distributed.destroy_process_group()
+
+
+def process_device() -> torch.device:
+    """Where this process computes."""
+    device = process_state().device
+    assert device is not None
+    return device
