@@ -9,6 +9,9 @@ from train.recipes.preview import PreviewRecipe
 from vision.distill.pipeline import TextToImagePipeline
 from vision.media import image_grid
 
+#: Smaller pictures are enlarged to about this many pixels, so that a person sees them.
+SMALLEST_SIDE = 64
+
 
 def preview_with(pipeline: TextToImagePipeline, recipe: PreviewRecipe, name: str) -> Preview | None:
     """A preview by ``pipeline`` with the network called ``name`` as its transformer; None without prompts."""
@@ -31,6 +34,7 @@ def preview_with(pipeline: TextToImagePipeline, recipe: PreviewRecipe, name: str
             ).images
         finally:
             pipeline.transformer = transformer
-        return image_grid([images[i : i + recipe.columns] for i in range(0, len(images), recipe.columns)])
+        rows = [images[i : i + recipe.columns] for i in range(0, len(images), recipe.columns)]
+        return image_grid(rows, scale=max(1, SMALLEST_SIDE // images[0].width))
 
     return preview
