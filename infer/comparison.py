@@ -5,9 +5,10 @@ Legend: B pictures of a batch, C channels, H height, W width.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
@@ -19,6 +20,7 @@ from tqdm import tqdm
 from vision import TextToImagePipeline
 from vision.media import image_grid
 from vision.metrics import FeatureNetwork, FeatureStatistics, frechet_distance
+from vision.provenance import machine_facts
 from vision.text.prompt_file import read_prompts
 from vision.weights import check_weights
 
@@ -106,9 +108,25 @@ def compare(
 
     out.mkdir(parents=True, exist_ok=True)
     image_grid(rows, [score.label for score in scores], classes, scale=2).save(out / "comparison.png")
-    table = _table(scores)
+    first = pipelines[arms[0].model]
+    setting = {
+        "prompts": str(prompts),
+        "metrics": str(metrics),
+        "samples": samples,
+        "batch_size": batch_size,
+        "seed": seed,
+        "dtype": str(first.transformer.dtype).removeprefix("torch."),
+        **machine_facts(first.device),
+    }
+    return write_results(out, setting, scores)
+
+
+def write_results(out: Path, setting: Mapping[str, Any], scores: Sequence[Score]) -> str:
+    """Writes table.md and results.json; returns the table."""
+    table = _table(scores, setting)
     (out / "table.md").write_text(table, encoding="utf-8")
-    (out / "results.json").write_text(json.dumps([asdict(score) for score in scores], indent=1) + "\n")
+    results = {"setting": dict(setting), "rows": [asdict(score) for score in scores]}
+    (out / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     return table
 
 
@@ -196,13 +214,15 @@ def _classify(images: Tensor, label: Tensor, network: FeatureNetwork, statistics
     return int((logits.argmax(-1) == label).sum())
 
 
-def _table(scores: Sequence[Score]) -> str:
+def _table(scores: Sequence[Score], setting: Mapping[str, Any]) -> str:
     lines = [
-        "| | evaluations a picture | seconds a picture | Fréchet distance | accuracy |",
-        "|---|---:|---:|---:|---:|",
+        "| | evaluations a picture | guidance | seconds a picture | Fréchet distance | accuracy |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     lines += [
-        f"| {s.label} | {s.evaluations} | {s.seconds:.4f} | {s.frechet:.3f} | {s.accuracy:.3f} |"
+        f"| {s.label} | {s.evaluations} | {s.guidance_scale:g} | {s.seconds:.4f} | {s.frechet:.3f} | "
+        f"{s.accuracy:.3f} |"
         for s in scores
     ]
-    return "\n".join([*lines, "", f"{scores[0].samples} pictures a row, same prompts and noise.", ""])
+    said = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in setting.items())
+    return "\n".join([*lines, "", f"Every row with the same prompts and noise: {said}.", ""])

@@ -117,7 +117,7 @@ def _quality(
             "--results and --label"
         )
     try:
-        rows = {row["label"]: row for row in json.loads(results.read_text(encoding="utf-8"))}
+        rows = {row["label"]: row for row in json.loads(results.read_text(encoding="utf-8"))["rows"]}
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{results} is not a results.json of infer.compare ({error!r})") from None
     columns: dict[str, dict[str, Any]] = {}

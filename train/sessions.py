@@ -1,24 +1,20 @@
 """sessions.jsonl: who worked on a run, from which step to which, how long, and with what."""
 
 import json
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import diffusers
-import torch
 from torch import Tensor
 
-import vision
 from train.data.batches import Batches
 from train.interrupts import RunInterrupted
 from train.processes import say
 from train.run_folder import RunFolder
 from vision.processes import process_device, process_state
+from vision.provenance import machine_facts
 from vision.whole_file import written_aside
 
 
@@ -75,16 +71,6 @@ def append_record(path: Path, record: dict[str, Any]) -> None:
         aside.write_text(before + json.dumps(record) + "\n", encoding="utf-8")
 
 
-def code_version() -> str:
-    """Version of the installed code and, in its own git checkout, the commit, with "-dirty" after edits."""
-    root = Path(vision.__file__).parents[1]
-    git = ["git", "--no-optional-locks", "-C", str(root)]
-    if _output([*git, "rev-parse", "--show-toplevel"]) != str(root.resolve()):
-        return vision.__version__
-    commit = _output([*git, "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
-    return f"{vision.__version__} ({commit})" if commit else vision.__version__
-
-
 class _WatchedBatches(Batches):
     """Batches that know with which iteration the loop began, and how many it has begun."""
 
@@ -111,31 +97,4 @@ def _ending(error: BaseException | None) -> str:
 
 
 def _facts() -> dict[str, Any]:
-    return {
-        "code": code_version(),
-        "torch": torch.__version__,
-        "diffusers": diffusers.__version__,
-        "device": _device_name(process_device()),
-        "threads": torch.get_num_threads(),
-        "processes": process_state().num_processes,
-    }
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    if device.type == "cpu":
-        described = Path("/proc/cpuinfo")
-        lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
-        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-        return next(names, platform.processor() or platform.machine())
-    return device.type
-
-
-def _output(command: list[str]) -> str | None:
-    """What a command prints; None where it is not installed or fails."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return {**machine_facts(process_device()), "processes": process_state().num_processes}

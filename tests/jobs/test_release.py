@@ -41,7 +41,7 @@ def card(folder: Path) -> tuple[dict, str, dict]:
 
 
 def test_compare_measures_every_arm(results: Path):
-    rows = {row["label"]: row for row in json.loads(results.read_text())}
+    rows = {row["label"]: row for row in json.loads(results.read_text())["rows"]}
     assert list(rows) == [TEACHER, STUDENT]
     assert rows[TEACHER]["evaluations"] == 6 and rows[STUDENT]["evaluations"] == 4  # guidance asks twice
     for row in rows.values():
@@ -105,7 +105,7 @@ def test_a_released_pipeline_is_small_whole_and_describes_itself(
     header, text, configuration = card(out)
     assert header == {"license": "apache-2.0", "library_name": "diffusers", "pipeline_tag": "text-to-image"}
     assert "# Halves" in text and "Made by a test (CC0)" in text and "Seed 3" in text
-    for row in json.loads(results.read_text()):
+    for row in json.loads(results.read_text())["rows"]:
         assert f"{row['frechet']:.4g}" in text and f"{row['accuracy']:.4g}" in text
     assert f"|  | {STUDENT} | {TEACHER} |\n| --- | --- | --- |\n| model | student | teacher |" in text
     assert configuration["teacher"] == "teacher/final" and configuration["prompts"] == "prompts.txt"

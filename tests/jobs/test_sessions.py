@@ -11,7 +11,8 @@ from tiny_runs import Workspace, files
 import vision
 from train import base
 from train.methods.flow_matching import FlowMatching
-from train.sessions import append_record, code_version
+from train.sessions import append_record
+from vision.provenance import code_version
 
 
 def sessions(run: Path) -> list[dict]:

@@ -1,0 +1,94 @@
+"""Every command and program of README.md runs, with the released models and fewer steps."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from train.data.idx import write_idx
+from vision import TextToImagePipeline
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    shlex.split(line, comments=True)
+    for language, block in BLOCKS
+    if language == "bash"
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.strip()
+]
+PROGRAMS = [block for language, block in BLOCKS if language == "python"]
+#: What makes a training short; a later option replaces an earlier one.
+SHORT = [
+    "--train.steps",
+    "2",
+    "--train.batch_size",
+    "2",
+    "--train.preview_every",
+    "0",
+    "--train.save_every",
+    "2",
+]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the repository's configs and checkpoints in it, so that outputs/ is not the user's."""
+    for name in ("configs", "checkpoints"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    data = tmp_path / "DIR"
+    data.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
+    write_idx(data / "train-images-idx3-ubyte.gz", pixels)
+    write_idx(data / "train-labels-idx1-ubyte.gz", np.arange(20, dtype=np.uint8) % 10)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run_module(words: list[str]) -> int:
+    from importlib import import_module
+
+    module, arguments = words[0], words[1:]
+    short = SHORT if module.startswith("train.") and "--dry-run" not in arguments else []
+    return import_module(module).main([*arguments, *short])
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_command(command: list[str], elsewhere: Path):
+    if command[0] == "make":
+        # What the targets do is tested by itself; here only that they exist and what they would run parses.
+        subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, check=True, capture_output=True)
+    elif command[:2] == ["python", "-m"]:
+        assert run_module(command[2:]) == 0
+    else:
+        # tests/train/test_launch.py launches with these files; here the words behind -m.
+        assert command[:3] == ["accelerate", "launch", "--config_file"], command
+        assert (ROOT / command[3]).is_file()
+        assert run_module(command[command.index("-m") + 1 :]) == 0
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, elsewhere: Path):
+    exec(compile(program, "README.md", "exec"), {})
+    assert (elsewhere / "boot.png").stat().st_size > 100
+
+
+def test_the_released_models_carry_their_grid_and_card():
+    student = TextToImagePipeline.from_pretrained(ROOT / "checkpoints" / "fashion-student")
+    assert student.config["default_sigmas"] == [1.0, 0.75, 0.5, 0.25]
+    assert student.config["default_guidance_scale"] == 1.0
+    for name in ("fashion-teacher", "fashion-student", "fashion-features"):
+        card = (ROOT / "checkpoints" / name / "README.md").read_text(encoding="utf-8")
+        assert "## Quality" in card and "not recorded" not in card
+    weights = student.transformer.state_dict().values()
+    assert all(torch.isfinite(tensor).all() for tensor in weights)
+
+
+def test_pictures_that_the_readme_shows_exist():
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file(), path
