@@ -24,6 +24,9 @@ from vision.provenance import machine_facts
 from vision.text.prompt_file import read_prompts
 from vision.weights import check_weights
 
+#: Smaller pictures are enlarged to about this many pixels, so that a person sees them.
+SMALLEST_SIDE = 84
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -107,7 +110,8 @@ def compare(
             rows.append(row)
 
     out.mkdir(parents=True, exist_ok=True)
-    image_grid(rows, [score.label for score in scores], classes, scale=2).save(out / "comparison.png")
+    scale = max(1, SMALLEST_SIDE // rows[0][0].width)
+    image_grid(rows, [score.label for score in scores], classes, scale=scale).save(out / "comparison.png")
     first = pipelines[arms[0].model]
     setting = {
         "prompts": str(prompts),
