@@ -16,7 +16,7 @@ export MALLOC_TRIM_THRESHOLD_ := 8589934592
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo               distil the embedded 50-step model into a 4-step one (about ten minutes on two cores)"
+	@echo "make demo               distil the embedded 50-step model into a 4-step one (about five minutes on two cores)"
 	@echo "make test | test-slow   the tests | the ones that take minutes"
 	@echo "make lint               ruff and pyright"
 	@echo "make bench              every benchmark; results in benchmarks/results/"
