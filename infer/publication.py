@@ -81,6 +81,8 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
     if (model / "model_index.json").is_file():
         # Loaded as a user loads it, so that what needs float32 (norms, the time's embedding) stays in it.
         TextToImagePipeline.from_pretrained(model, dtype=kind).save_pretrained(folder)
+        for config in folder.rglob("*.json"):
+            _forget_source(config)
         check_pipeline_folder(folder)
     elif (model / LORA_FILE).is_file():
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)
@@ -98,6 +100,13 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
         found = ", ".join(sorted(path.name for path in model.iterdir())[:6]) or "nothing"
         raise ValueError(f"{model} holds no pipeline, LoRA or feature network (found {found})")
     return False
+
+
+def _forget_source(path: Path) -> None:
+    """Takes out of a config the folder on this machine that the model was loaded from."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _cast_file(source: Path, target: Path, dtype: torch.dtype) -> None:

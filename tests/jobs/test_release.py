@@ -101,6 +101,7 @@ def test_a_released_pipeline_is_small_whole_and_describes_itself(
     assert all(torch.equal(value, original[key].to(value.dtype)) for key, value in stored.items())
     pipeline = TextToImagePipeline.from_pretrained(out)
     assert pipeline.config["default_sigmas"] == [1.0, 0.75, 0.5, 0.25]
+    assert not any(str(student_run) in path.read_text() for path in out.rglob("*.json"))
 
     header, text, configuration = card(out)
     assert header == {"license": "apache-2.0", "library_name": "diffusers", "pipeline_tag": "text-to-image"}
