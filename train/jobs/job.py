@@ -101,10 +101,10 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
         weights = result.weights(recipe.networks[0])
         with failing_together():
             loads = _export(job, weights, run) if state.is_main_process else ""
-    say(
-        f"{run.final}  {loads}\n{run.curves}  loss, gradient norm and learning rate\n"
-        f"{run.previews}  previews\n{run.checkpoints}  to go on from"
-    )
+    say(f"{run.final}  {loads}\n{run.curves}  loss, gradient norm and learning rate")
+    if any(run.previews.iterdir()):
+        say(f"{run.previews}  previews")
+    say(f"{run.checkpoints}  to go on from")
 
 
 def _export(job: Job[Any], weights: dict[str, Tensor], run: RunFolder) -> str:
