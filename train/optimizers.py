@@ -39,6 +39,9 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], recipe: TrainRecipe, 
     return AdamW8bit(parameters.values(), **settings)
 
 
+#: Quantisation tables of the 8-bit moments: 256 numbers that all parameters share.
+_SHARED_TABLES = ("qmap1", "qmap2")
+
 State = tuple[dict[str, Tensor], dict[str, float]]
 
 
@@ -50,6 +53,8 @@ def optimizer_state(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]
     tensors, numbers = {}, {}
     for name, parameter in parameters.items():
         for what, value in optimizer.state.get(parameter, {}).items():
+            if what in _SHARED_TABLES:  # a file holds no tensor twice
+                value = value.clone()
             (tensors if isinstance(value, Tensor) else numbers)[f"{what}/{name}"] = value
     return tensors, numbers
 
