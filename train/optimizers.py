@@ -30,7 +30,7 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], recipe: TrainRecipe, 
             "part; set train.eight_bit: false (sharding saves the same memory) or train.sharding: none"
         )
     try:
-        from bitsandbytes.optim import AdamW8bit  # pyright: ignore[reportMissingImports]
+        from bitsandbytes.optim.adamw import AdamW8bit  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ValueError(
             "train.eight_bit needs bitsandbytes, which is not installed; "
