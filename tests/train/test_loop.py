@@ -184,7 +184,7 @@ def test_gradients_are_clipped_for_each_network_by_itself(tmp_path):
 
 
 def test_eight_bits_without_bitsandbytes_say_what_to_install(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim.adamw", None)
     with pytest.raises(ValueError, match="pip install bitsandbytes"):
         train(tmp_path, eight_bit=True)
     with pytest.raises(ValueError, match="sharding: none"):
