@@ -18,14 +18,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vision import TextToImagePipeline
-from vision.media import image_grid
+from vision.media import enlargement, image_grid
 from vision.metrics import FeatureNetwork, FeatureStatistics, frechet_distance
 from vision.provenance import machine_facts
 from vision.text.prompt_file import read_prompts
 from vision.weights import check_weights
-
-#: Smaller pictures are enlarged to about this many pixels, so that a person sees them.
-SMALLEST_SIDE = 84
 
 
 @dataclass(frozen=True)
@@ -110,7 +107,7 @@ def compare(
             rows.append(row)
 
     out.mkdir(parents=True, exist_ok=True)
-    scale = max(1, SMALLEST_SIDE // rows[0][0].width)
+    scale = enlargement(rows[0][0])
     image_grid(rows, [score.label for score in scores], classes, scale=scale).save(out / "comparison.png")
     first = pipelines[arms[0].model]
     setting = {

@@ -7,10 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from infer.pictures import Picture
-from vision.media import image_grid, read_image, write_image
+from vision.media import enlargement, image_grid, read_image, write_image
 
 MAX_ROWS, MAX_COLUMNS = 16, 8
-SMALL = 64  # pixels; smaller pictures are enlarged to about this
 
 
 def write_overview(path: Path, folder: Path, pictures: Sequence[Picture]) -> None:
@@ -30,6 +29,6 @@ def write_overview(path: Path, folder: Path, pictures: Sequence[Picture]) -> Non
         if len(row) < MAX_COLUMNS:
             row.append(read_image(folder / picture.file))
     labels = [textwrap.fill(textwrap.shorten(prompt, 120), 40) for prompt, _ in rows]
-    width = next(iter(rows.values()))[0].width
-    grid = image_grid(list(rows.values()), row_labels=labels, scale=max(1, SMALL // width))
+    shown = list(rows.values())
+    grid = image_grid(shown, row_labels=labels, scale=enlargement(shown[0][0]))
     write_image(grid, path)

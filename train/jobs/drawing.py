@@ -7,10 +7,7 @@ from torch import nn
 from train.previews import Preview
 from train.recipes.preview import PreviewRecipe
 from vision.distill.pipeline import TextToImagePipeline
-from vision.media import image_grid
-
-#: Smaller pictures are enlarged to about this many pixels, so that a person sees them.
-SMALLEST_SIDE = 64
+from vision.media import enlargement, image_grid
 
 
 def preview_with(pipeline: TextToImagePipeline, recipe: PreviewRecipe, name: str) -> Preview | None:
@@ -35,6 +32,6 @@ def preview_with(pipeline: TextToImagePipeline, recipe: PreviewRecipe, name: str
         finally:
             pipeline.transformer = transformer
         rows = [images[i : i + recipe.columns] for i in range(0, len(images), recipe.columns)]
-        return image_grid(rows, scale=max(1, SMALLEST_SIDE // images[0].width))
+        return image_grid(rows, scale=enlargement(images[0]))
 
     return preview

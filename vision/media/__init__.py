@@ -1,7 +1,7 @@
 """Pictures and videos in and out, grids, strips and curves."""
 
 from vision.media.curves import plot_curves
-from vision.media.grid import image_grid, strip
+from vision.media.grid import enlargement, image_grid, strip
 from vision.media.image import (
     UnreadableImageError,
     decode_image,
@@ -19,6 +19,7 @@ __all__ = [
     "UnreadableVideoError",
     "cut_to_groups",
     "decode_image",
+    "enlargement",
     "image_grid",
     "image_size",
     "plot_curves",

@@ -67,6 +67,11 @@ def image_grid(
     return grid
 
 
+def enlargement(picture: Image.Image) -> int:
+    """The ``scale`` that brings a small picture to about 84 pixels, for the eye; 1 for others."""
+    return max(1, 84 // picture.width)
+
+
 def strip(
     frames: Sequence[Image.Image], count: int | None = None, *, scale: int = 1, gap: int = 2
 ) -> Image.Image:
