@@ -1,0 +1,96 @@
+"""The dehazing pipeline that a command line names, with its adapter."""
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+from torch import Tensor
+
+from infer.batch import DTYPES
+from infer.dehaze_options import DehazeOptions
+from infer.model_hash import file_hash, pipeline_hash
+from vision import DehazePipeline
+from vision.dehaze.own_network import OwnNetwork
+from vision.lora.adapters import lora_file
+from vision.media import UnreadableImageError
+from vision.media.photograph import read_photograph
+from vision.processes import process_device
+
+#: Mean change by an adapter, in levels of 255, below which nobody would see it.
+LEAST_CHANGE = 0.5
+_SAMPLES, _SAMPLE_SIDE = 4, 256
+
+
+def load_dehazer(options: DehazeOptions) -> DehazePipeline:
+    """The pipeline where it computes, without adapter."""
+    place = torch.device(options.device) if options.device else process_device()
+    kind = DTYPES[options.dtype or ("bfloat16" if place.type == "cuda" else "float32")]
+    diffusers.utils.logging.disable_progress_bar()
+    if options.weights is not None:
+        network = OwnNetwork.from_factory(options.model, options.weights)
+        torch.nn.Module.to(network, place, kind)  # diffusers' own asks what may be cast
+        return DehazePipeline(network)
+    return DehazePipeline.from_pretrained(options.model, dtype=kind).to(place)
+
+
+def put_adapter(pipeline: DehazePipeline, options: DehazeOptions, pictures: Iterable[Path]) -> None:
+    """Loads the adapter and says so if it changes next to nothing of some of the pictures."""
+    if options.adapter is None:
+        return
+    samples = _samples(pictures)
+    before = [_cleared(pipeline, options, sample) for sample in samples]
+    pipeline.load_lora_weights(options.adapter, adapter_name="haze")
+    if options.merge:
+        pipeline.fuse_lora()
+    if not samples:
+        return
+    after = [_cleared(pipeline, options, sample) for sample in samples]
+    change = max(255 * (a - b).abs().mean().item() for a, b in zip(after, before, strict=True))
+    if change < LEAST_CHANGE:
+        warnings.warn(
+            f"{options.adapter} changes less than it should: {change:.2f} of 255 levels on average where it "
+            f"changes most of {len(samples)} pictures; train it longer or at a higher learning rate",
+            stacklevel=2,
+        )
+
+
+def model_settings(pipeline: DehazePipeline, options: DehazeOptions) -> dict[str, Any]:
+    """What, besides the files themselves, decides how they come out."""
+    tiles, flow = pipeline.tiles(options.tile, options.overlap), pipeline.flow
+    if options.weights is not None:
+        model = f"{options.model} {file_hash(options.weights)}"
+    else:
+        model = pipeline_hash(pipeline)
+    return {
+        "model_hash": model,
+        "adapter_hash": None if options.adapter is None else file_hash(lora_file(options.adapter)),
+        "merged": options.merge,
+        "tile": tiles.size,
+        "overlap": tiles.overlap,
+        "steps": None if flow is None else len(pipeline.sampling_grid(options.steps, None)),
+        "seed": None if flow is None else options.seed,
+        "smooth_airlight": options.smooth_airlight,
+        "dtype": str(pipeline.network.dtype).removeprefix("torch."),
+    }
+
+
+def _samples(pictures: Iterable[Path]) -> list[Tensor]:
+    """The first few pictures that can be read, small, each (1, 3, H, W) in [0, 1]."""
+    samples = []
+    for path in pictures:
+        try:
+            samples.append(read_photograph(path).reduced(_SAMPLE_SIDE))
+        except UnreadableImageError:
+            continue  # the job names it
+        if len(samples) == _SAMPLES:
+            break
+    return samples
+
+
+def _cleared(pipeline: DehazePipeline, options: DehazeOptions, pixels: Tensor) -> Tensor:
+    generator = torch.Generator("cpu").manual_seed(options.seed)
+    call = pipeline(pixels, num_inference_steps=options.steps, generator=generator, output_type="pt")
+    return call.images.float().cpu()
