@@ -1,0 +1,1 @@
+"""Whether the search for a LoRA's places finds layers that are known to need one."""
