@@ -1,0 +1,70 @@
+"""infer.tryon on clips of the studio: side by side, resumable, and what a model cannot hear."""
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tiny_runs import files  # pyright: ignore[reportMissingImports] - of tests/jobs
+from tiny_tryon_model import ARCHITECTURE, pipeline_of  # pyright: ignore[reportMissingImports] - of tests/tryon
+from tiny_tryon_runs import TryOnWorkspace
+
+from infer import tryon
+from vision.media import read_video
+from vision.transformer import VideoTransformer
+from vision.tryon.index import INDEX_NAME
+
+
+def words(model: Path, tryon_runs: TryOnWorkspace, out: Path, *more: str) -> list[str]:
+    index = tryon_runs.clips / INDEX_NAME
+    return [
+        *("--model", str(model), "--index", str(index), "--out", str(out), "--size", "16x24"),
+        *("--steps", "1", "--guidance-scale", "1", "--window-overlap", "1", *more),
+    ]
+
+
+def test_videos_are_made_beside_the_filmed_ones_and_once(
+    tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = words(tryon_run / "final", tryon_runs, tmp_path)
+    assert tryon.main([*command, "--limit", "1"]) == 0
+    before = files(tmp_path)
+    assert {Path(name).suffix for name in before} == {".mp4", ".png", ".json"} and len(before) == 3
+    capsys.readouterr()
+    assert tryon.main(command) == 0
+    assert "2 videos made, 1 were there already" in capsys.readouterr().out
+    after = files(tmp_path)
+    assert len(after) == 9 and all(after[name] == content for name, content in before.items())
+    name = next(iter(sorted(after)))
+    pixels, _ = read_video(tmp_path / Path(name).with_suffix(".mp4"))
+    assert pixels.shape == (3, 17, 16, 48)
+    record = json.loads((tmp_path / Path(name).with_suffix(".json")).read_text())
+    assert record["actions"] and record["steps"] == 1 and record["seed"] == 0
+    assert Image.open(tmp_path / Path(name).with_suffix(".png")).width > 8 * 24
+    assert tryon.main([*command, "--seed", "1"]) == 2
+    assert "was made with seed 0 (now 1)" in capsys.readouterr().err
+
+
+def test_a_model_without_a_guider_says_what_it_leaves_out(
+    tryon_runs: TryOnWorkspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline_of(VideoTransformer(**ARCHITECTURE).eval(), max_prompt_tokens=16).save_pretrained(
+        tmp_path / "model"
+    )
+    assert tryon.main(words(tmp_path / "model", tryon_runs, tmp_path / "out", "--limit", "1", "--alone")) == 0
+    assert "without a guider, so hands and actions of the samples are left out" in capsys.readouterr().err
+    (video,) = (tmp_path / "out").glob("*.mp4")
+    assert read_video(video)[0].shape == (3, 17, 16, 24)
+
+
+def test_mistakes_in_a_command_of_tryon(
+    tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = words(tryon_run / "final", tryon_runs, tmp_path)
+    for more, message in (
+        (["--split", "valid"], "no sample of the split 'valid'"),
+        (["--unpaired"], "names no unpaired_garment"),
+        (["--size", "20x24"], "height must be a multiple of 8"),
+    ):
+        assert tryon.main([*command, *more]) == 2
+        assert message in capsys.readouterr().err
