@@ -1,0 +1,1 @@
+"""The server behind ``python -m infer.play``: one world, one player, one page."""

@@ -1,0 +1,6 @@
+"""The tiny worlds of the world's own tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "world"))

@@ -1,0 +1,1 @@
+"""The world system: a first-person world that answers a gamepad, and its data."""
