@@ -155,6 +155,7 @@ def test_the_method_tells_the_fake_alone_and_trains_the_embedding():
     assert not hasattr(method.frozen["teacher"], "anchor_embedding")
     condition, draws = prompts(6), Draws(7, 3, 0, 6)
     simulation = method._simulate(condition, draws)
+    _, sigma = method._off_trajectory_input(simulation, draws)
     thunks = method.losses(condition, draws)
     embedding = embedding_of(method.networks["fake"])
     seen = []
@@ -163,9 +164,7 @@ def test_the_method_tells_the_fake_alone_and_trains_the_embedding():
     assert all(gradient.abs().sum() > 0 for gradient in gradients(embedding))
     thunks["student"]()
     # The fake's own loss, DM at the anchor, CDM at x'.
-    assert_all_close(
-        seen, [simulation.anchor.sigma, simulation.anchor.sigma, simulation.sigma], rtol=0, atol=0
-    )
+    assert_all_close(seen, [simulation.anchor.sigma, simulation.anchor.sigma, sigma], rtol=0, atol=0)
     assert len(method._merged_parameters()) == len(list(method.networks["student"].parameters()))
 
 

@@ -167,8 +167,9 @@ def test_double_matching_adds_an_independent_draw():
 def test_invariant_2_gradients_reach_the_trained_network_alone():
     method = cdm()
     simulation = method._simulate(prompts(BATCH), draws())
+    x, sigma = method._off_trajectory_input(simulation, draws())
     anchor = simulation.anchor
-    for tensor in (anchor.x, anchor.velocity, anchor.sigma, anchor.x0, simulation.x, simulation.sigma):
+    for tensor in (anchor.x, anchor.velocity, anchor.sigma, anchor.x0, x, sigma):
         assert not tensor.requires_grad
 
     thunks = method.losses(prompts(BATCH), draws())
@@ -429,8 +430,8 @@ def test_only_the_rollout_to_its_last_anchor_is_walked_unless_its_end_is_asked_f
             student = recorded(method, "student")
             student.calls.clear()
             simulation = method._simulate(prompts(2), Draws(0, step, 0, 2))
-            lengths.append(simulation.length - len(student.calls))
-            assert (simulation.final is not None) == whole
+            lengths.append(len(simulation.rollout.sigmas) - 1 - len(student.calls))
+            assert not whole or torch.equal(simulation.rollout.final, simulation.rollout.states[-1])
         assert (max(lengths) == 0) == whole
 
 

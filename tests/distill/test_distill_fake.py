@@ -8,8 +8,9 @@ takes two values at each anchor, the second is Gaussian.
 import pytest
 import torch
 from torch import Tensor, nn
-from toy_denoisers import Mixture, cdm, embedding_of, prompts
+from toy_denoisers import cdm, embedding_of, prompts
 
+from benchmarks.ring_toy.mixture import Mixture
 from train.methods.cdm import CDM
 from train.recipes.cdm import CDMSettings
 from vision.distill.anchor import ANCHOR_SIGMA
@@ -133,22 +134,36 @@ def test_a_share_of_the_data_is_off_the_trajectory(share):
     method, count, condition = cdm(anchor_aware=True, fake_on_off_trajectory=share), 400, prompts(400)
     draws = Draws(0, 0, 0, count)
     simulation = method._simulate(condition, draws)
+    x, sigma = method._off_trajectory_input(simulation, draws)
+    told: list[Tensor] = []
+    embedding = embedding_of(method.networks["fake"])
+    embedding.register_forward_hook(lambda module, arguments, output: told.append(arguments[0]))
     loss = method.losses(condition, draws)["fake"]().value.detach()
 
     off = draws.uniform("fake data", count) < share
     assert off.float().mean() == pytest.approx(share, abs=0.08)
-    told = embedding_of(method.networks["fake"]).sigma
-    assert told is not None
-    assert torch.equal(told[off], simulation.sigma[off])
-    assert torch.equal(told[~off], simulation.anchor.sigma[~off])
+    (sigmas,) = told
+    assert torch.equal(sigmas[off], sigma[off])
+    assert torch.equal(sigmas[~off], simulation.anchor.sigma[~off])
 
     def reshape(t: Tensor) -> Tensor:
         return t.reshape(-1, 1, 1, 1, 1)
 
     with torch.no_grad():
-        v = method.student.velocity(simulation.x, simulation.sigma, condition)
-        y = torch.where(reshape(off), simulation.x - reshape(simulation.sigma) * v, simulation.anchor.x0)
+        v = method.student.velocity(x, sigma, condition)
+        y = torch.where(reshape(off), x - reshape(sigma) * v, simulation.anchor.x0)
         t = draws.uniform("fake time", count).clamp(0.02, 0.98)
         noise = draws.normal("fake", y.shape)
         got = method.fake.velocity(y + reshape(t) * (noise - y), t, condition)
     torch.testing.assert_close(loss, (got - (noise - y)).square().mean())
+
+
+def test_the_fake_may_compare_clean_latents():
+    """At t = 1/2 the same error is weighed by t^2 = 1/4."""
+    found = [
+        cdm(time_min=0.49999, time_max=0.50001, fake_loss=kind)
+        .losses(prompts(8), Draws(0, 0, 0, 8))["fake"]()
+        .value.detach()
+        for kind in ("velocity", "x0")
+    ]
+    torch.testing.assert_close(found[1], found[0] / 4, rtol=1e-4, atol=0)

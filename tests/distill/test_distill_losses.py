@@ -5,8 +5,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from toy_denoisers import Mixture, MixtureDenoiser
 
+from benchmarks.ring_toy.mixture import Mixture
+from benchmarks.ring_toy.mixture_denoiser import MixtureDenoiser
 from vision.distill import distribution_matching_loss, guidance_loss
 from vision.distill.losses import direction_scale
 from vision.flow.path import score_from_velocity, x0_from_velocity

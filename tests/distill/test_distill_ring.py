@@ -1,135 +1,119 @@
-"""CDM trains: eight Gaussians on a ring, whose exact velocity is the teacher.
+"""CDM trains: eight Gaussians on a ring, in the benchmark's own code, several seeds at once."""
 
-The time embedding has high frequencies, so that the student does not get times beside its grid for
-nothing; the measure is the energy distance to the data, times 1000 (2.5 between two samples of the data).
-"""
-
-import copy
-import math
-
+import pytest
 import torch
-from torch import Tensor, nn
-from toy_denoisers import Mixture, MixtureDenoiser
+from torch import nn
 
-from train.ema import MovingAverage
-from train.methods.cdm import CDM
-from train.recipes.cdm import CDMSettings
-from vision.flow.denoiser import Condition, Denoiser
-from vision.flow.draws import Draws
+from benchmarks.ring import verdict
+from benchmarks.ring_toy.distance import (
+    ON_GRID,
+    data_distance,
+    distance,
+    draw_samples,
+    off_grid_distance,
+    off_grid_schedules,
+)
+from benchmarks.ring_toy.network import RingNetwork
+from benchmarks.ring_toy.training import clip_each_seed, distill, ring_method, train_start
 from vision.flow.solver import euler_solve
 
-BATCH = 384
-RATES = torch.logspace(0, 3, 24)  # of the time embedding, in radians over the unit interval
-ANGLES = torch.arange(8) * math.pi / 4
-RING = Mixture(1.5 * torch.stack([ANGLES.cos(), ANGLES.sin()], 1), torch.full((8, 2), 0.12))
+SEEDS = 3
 
 
-class RingNetwork(nn.Module):
-    def __init__(self, width: int = 128) -> None:
-        super().__init__()
-        self.time = nn.Linear(2 * len(RATES) + 1, width)
-        self.inner = nn.Linear(2, width)
-        self.layers = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
-        self.outer = nn.Linear(width, 2)
-
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        angle = t[:, None] * RATES
-        hidden = self.inner(x) + self.time(torch.cat([t[:, None], angle.sin(), angle.cos()], 1))
-        for layer in self.layers:
-            hidden = layer(nn.functional.silu(hidden))
-        return self.outer(nn.functional.silu(hidden))
+@pytest.fixture
+def network() -> RingNetwork:
+    return RingNetwork(SEEDS, torch.Generator().manual_seed(0), width=16)
 
 
-class RingDenoiser(Denoiser):
-    def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
-        return self.network(x_t.flatten(1), t).reshape(x_t.shape)
-
-    def time_embedder(self) -> nn.Module:
-        return self.network.time  # pyright: ignore[reportReturnType]
-
-
-def data(count: int, generator: torch.Generator) -> Tensor:
-    component = torch.randint(8, (count,), generator=generator)
-    return RING.means[component] + RING.stds[component] * torch.randn(count, 2, generator=generator)
+def alone(network: RingNetwork, seed: int) -> RingNetwork:
+    """The network of one seed."""
+    copy = RingNetwork(1, width=16)
+    copy.load_state_dict({name: value[seed : seed + 1] for name, value in network.state_dict().items()})
+    return copy
 
 
-def regressed(steps: int) -> RingNetwork:
-    """A network that follows the exact velocity: what student and fake score start from."""
-    torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
-    network = RingNetwork()
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
-    for _ in range(steps):
-        x_0, t = data(512, generator), (0.005 + 0.995 * torch.rand(512, generator=generator))
-        x_t = x_0 + t[:, None] * (torch.randn(512, 2, generator=generator) - x_0)
-        optimizer.zero_grad()
-        velocity = (x_t - RING.x0(x_t, t)) / t[:, None]
-        (network(x_t, t) - velocity).square().mean().backward()
-        optimizer.step()
-    return network
-
-
-def distilled(start: RingNetwork, iterations: int, seed: int = 0, **options) -> RingNetwork:
-    """The moving average of the student after a run of the method."""
-    settings = CDMSettings(
-        weight_guidance=0.0, max_rollout_steps=8, sigma_low=0.05, sigma_high=0.98, **options
-    )
-    method = CDM(
-        RingDenoiser(copy.deepcopy(start)),
-        RingDenoiser(copy.deepcopy(start)),
-        MixtureDenoiser(RING),
-        settings=settings,
-        null_condition={},
-        latent_shape=(2, 1, 1, 1),
-    )
-    optimizers = {
-        name: torch.optim.AdamW(method.networks[name].parameters(), lr=lr)
-        for name, lr in (("fake", 1e-3), ("student", 5e-4))
-    }
-    weights = dict(method.networks["student"].named_parameters())
-    average, updates = MovingAverage(weights, 0.999), 0
-    for step in range(iterations):
-        draws = Draws(seed, step, 0, BATCH)
-        for name, thunk in method.losses({"none": torch.zeros(BATCH, 1)}, draws).items():
-            optimizers[name].zero_grad()
-            thunk().value.backward()
-            nn.utils.clip_grad_norm_(method.networks[name].parameters(), 1.0)
-            optimizers[name].step()
-            method.updated(name)
-            if name == "student":
-                updates += 1
-                average.update(weights, updates)
-    student = copy.deepcopy(start)
-    student.load_state_dict(average.weights)
-    return student
-
-
-def energy_distance(a: Tensor, b: Tensor) -> float:
-    within = torch.cdist(a, a).mean() + torch.cdist(b, b).mean()
-    return 1000 * (2 * torch.cdist(a, b).mean() - within).item()
-
-
-@torch.no_grad()
-def distance(network: RingNetwork, times: list[float], count: int = 2000) -> float:
+def points(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    noise = torch.randn(count, 2, generator=generator)
-    sample = euler_solve(lambda x, t: network(x, t), noise, [*times, 0.0])
-    return energy_distance(sample, data(count, generator))
-
-
-def off_grid(network: RingNetwork) -> float:
-    """Mean over six random schedules of four steps."""
-    generator = torch.Generator().manual_seed(2)
-    schedules = [
-        (0.1 + 0.85 * torch.rand(3, generator=generator)).sort(descending=True).values for _ in range(6)
-    ]
-    return sum(distance(network, [1.0, *times.tolist()]) for times in schedules) / 6
+    return torch.randn(count, 2, generator=generator), torch.rand(count, generator=generator)
 
 
 def test_a_short_run_teaches_one_step():
-    start = regressed(400)
-    student = distilled(start, 120)
+    start = train_start(2, 400)
+    student = distill(start, 100)
     # One step of the start gives the mean of the data; in between it follows a path that bends.
-    assert distance(start, [1.0]) > 800
-    assert distance(student, [1.0]) < 0.1 * distance(start, [1.0])
-    assert off_grid(student) < 0.6 * off_grid(start)
+    before, after = (distance(network, (1.0,), 1000) for network in (start, student))
+    assert (before > 800).all()
+    assert (after < 0.1 * before).all()
+    before, after = (off_grid_distance(network, 6, 1000) for network in (start, student))
+    assert (after < 0.6 * before).all()
+
+
+def test_each_seed_is_a_network_of_its_own(network):
+    x, t = points(4 * SEEDS)
+    output = network(x, t)
+    for seed in range(SEEDS):
+        torch.testing.assert_close(output[seed::SEEDS], alone(network, seed)(x[seed::SEEDS], t[seed::SEEDS]))
+
+
+def test_joined_batches_keep_their_seeds(network):
+    """The method asks the student at anchors and beside them in one call."""
+    (x, t), (y, u) = points(2 * SEEDS), points(4 * SEEDS)
+    joined = network(torch.cat([x, y]), torch.cat([t, u]))
+    torch.testing.assert_close(joined, torch.cat([network(x, t), network(y, u)]))
+
+
+def test_clipping_is_by_seed(network):
+    x, t = points(4 * SEEDS)
+    # One seed far above the bound of the norm, one far below.
+    scale = torch.tensor([100.0, 1.0, 1e-4]).repeat(4)
+    (scale[:, None] * network(x, t)).square().sum().backward()
+    expected = []
+    for seed in range(SEEDS):
+        copy = alone(network, seed)
+        for one, all_seeds in zip(copy.parameters(), network.parameters(), strict=True):
+            assert all_seeds.grad is not None
+            one.grad = all_seeds.grad[seed : seed + 1].clone()
+        nn.utils.clip_grad_norm_(copy.parameters(), 1.0)
+        expected.append([one.grad for one in copy.parameters()])
+    clip_each_seed(network)
+    for all_seeds, *ones in zip(network.parameters(), *expected, strict=True):
+        torch.testing.assert_close(all_seeds.grad, torch.cat(ones))
+
+
+@pytest.mark.parametrize("anchor_aware", [False, True])
+def test_no_parameter_is_shared_by_seeds(network, anchor_aware):
+    method = ring_method(network, anchor_aware=anchor_aware)
+    for trained in method.networks.values():
+        assert {len(parameter) for parameter in trained.parameters()} == {SEEDS}
+
+
+def test_samples_are_those_of_each_seed(network):
+    noise, _ = points(5)
+    samples = draw_samples(network, ON_GRID, noise)
+    with torch.no_grad():
+        one = alone(network, 1)
+        expected = euler_solve(lambda x, t: one(x, t), noise, [*ON_GRID, 0.0])
+    torch.testing.assert_close(samples[1], expected)
+
+
+def test_fresh_data_are_as_far_as_the_sizes_of_the_samples_say():
+    # Pairs of one point each with itself: 2 E|x - y| / P, and E|x - y| is below the diameter.
+    assert 0 < data_distance(5, 500) < 1000 * 2 * 3.5 / 500
+
+
+def test_schedules_are_fixed_in_advance():
+    schedules = off_grid_schedules()
+    assert len(schedules) == 20
+    assert schedules[:6] == off_grid_schedules(6)
+    for times in schedules:
+        assert times[0] == 1
+        assert 0.95 > times[1] > times[2] > times[3] > 0.1
+
+
+def test_the_verdict_is_on_the_ratio_of_the_means():
+    good, control = torch.tensor([6.0, 9.0]), torch.tensor([10.0, 10.0])
+    assert verdict(good, control)[0]
+    passed, sentence = verdict(good + 0.6, control)
+    assert not passed
+    assert sentence.startswith("Not accepted")
+    assert "0.81" in sentence

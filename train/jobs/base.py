@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.models.auto_model import AutoModel
 from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
@@ -18,10 +17,9 @@ from train.methods.flow_matching import FlowMatching
 from train.previews import Preview
 from train.recipes.base import BaseRecipe
 from vision.distill.pipeline import TextToImagePipeline
-from vision.latents import spatial_factor
+from vision.latents import load_autoencoder, spatial_factor
 from vision.lora.adapters import add_lora, save_lora
-from vision.processes import process_device
-from vision.text import encode_prompts, load_text_encoder
+from vision.text import TokenEncoder, encode_prompts, load_text_encoder
 from vision.transformer import VideoTransformer, VideoTransformerDenoiser
 from vision.weights import check_weights
 
@@ -31,7 +29,7 @@ NETWORK = BaseRecipe.networks[0]
 class BaseJob(Job[BaseRecipe]):
     """Trains one transformer by flow matching; exports a pipeline's folder or an adapter."""
 
-    def estimates(self, processes: int) -> dict[str, Estimate]:
+    def estimates(self, processes: int, device: str) -> dict[str, Estimate]:
         recipe = self.recipe
         with torch.device("meta"):
             network = self._network()
@@ -43,7 +41,6 @@ class BaseJob(Job[BaseRecipe]):
             recipe.text.max_prompt_tokens,
         )
         size = NetworkSize.of(network)
-        device = process_device().type
         return {
             NETWORK: estimate(size, load, recipe.train, averaged=True, processes=processes, device=device)
         }
@@ -59,9 +56,7 @@ class BaseJob(Job[BaseRecipe]):
         batches = build_captioned(
             recipe.data,
             vae=self._vae,
-            tokenizer=tokenizer,
-            text_encoder=text_encoder,
-            max_prompt_tokens=recipe.text.max_prompt_tokens,
+            encoder=TokenEncoder(tokenizer, text_encoder, recipe.text.max_prompt_tokens),
             cache=recipe.cache,
             seed=recipe.train.seed,
             channels=None if self._vae else config.in_channels,
@@ -132,7 +127,7 @@ class BaseJob(Job[BaseRecipe]):
     @cached_property
     def _vae(self) -> Any:
         source = self.recipe.model.vae
-        return None if source is None else AutoModel.from_pretrained(source)
+        return None if source is None else load_autoencoder(source)
 
     def _pipeline(self, network: VideoTransformer, **text: Any) -> TextToImagePipeline:
         recipe = self.recipe

@@ -22,7 +22,7 @@ BATCH_SIZE = 500
 class FeaturesJob(Job[ClassifierRecipe]):
     """Trains the feature network; exports it with the statistics of ``held_out``'s pictures."""
 
-    def estimates(self, processes: int) -> dict[str, Estimate]:
+    def estimates(self, processes: int, device: str) -> dict[str, Estimate]:
         size = NetworkSize.of(self._network())
         return {NETWORK: estimate(size, None, self.recipe.train, processes=processes)}
 

@@ -22,9 +22,9 @@ from train.processes import failing_together, say
 from train.recipes.run import RunRecipe
 from train.run_folder import RunFolder
 from train.sessions import Session
-from vision.distill.model_card import write_model_card
-from vision.distill.run_card import run_facts
-from vision.processes import process_state
+from vision.cards.model_card import write_model_card
+from vision.cards.run_facts import run_facts
+from vision.processes import process_device, process_state
 from vision.whole_file import folder_written_aside
 
 R = TypeVar("R", bound=RunRecipe)
@@ -41,8 +41,13 @@ class Job(ABC, Generic[R]):
         self.recipe = recipe
 
     @abstractmethod
-    def estimates(self, processes: int) -> dict[str, Estimate]:
-        """Memory by network, without allocating any; for ``--dry-run``."""
+    def estimates(self, processes: int, device: str) -> dict[str, Estimate]:
+        """Memory by network, without allocating any; for ``--dry-run``.
+
+        Args:
+            processes: of the run.
+            device: "cpu" or "cuda".
+        """
 
     @abstractmethod
     def prepare(self) -> tuple[Method, Batches, Preview | None]:
@@ -69,6 +74,8 @@ def run_job(job_class: type[Job[R]], invocation: Invocation[R]) -> int:
     diffusers.utils.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
+            # FSDP2 warns of networks that return views; nothing here changes an output in place.
+            warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
             warnings.showwarning = lambda message, *_: say(f"warning: {message}")
             _run(job_class(invocation.recipe), invocation)
     except (ValueError, OSError) as error:
@@ -84,7 +91,9 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
     state = process_state()
     if invocation.dry_run:
         if state.is_main_process:
-            print(format_dry_run(recipe, job.estimates(state.num_processes), state.num_processes))
+            processes = invocation.gpus or state.num_processes
+            device = "cuda" if invocation.gpus else process_device().type
+            print(format_dry_run(recipe, job.estimates(processes, device), processes))
         return
     with RunFolder(recipe.train.output, invocation.resume) as run:
         method, batches, preview = job.prepare()
@@ -102,6 +111,8 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
         with failing_together():
             loads = _export(job, weights, run) if state.is_main_process else ""
     say(f"{run.final}  {loads}\n{run.curves}  loss, gradient norm and learning rate")
+    if run.health_panel.is_file():
+        say(f"{run.health_panel}  fake score, clipped gradients and saturation")
     if any(run.previews.iterdir()):
         say(f"{run.previews}  previews")
     say(f"{run.checkpoints}  to go on from")

@@ -48,3 +48,7 @@ class ArchitectureRecipe(Recipe):
 
     rope_max_seq_len: int = Field(default=1024, ge=1)
     """Largest number of patches along an axis."""
+
+    prediction_type: Literal["flow_prediction", "sample"] | None = None
+    """sample: the output layer predicts clean latents, from which the velocity follows, which is easier for
+    a small network with many numbers a token; null, the velocity itself, as released weights do."""

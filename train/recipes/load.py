@@ -42,6 +42,15 @@ def load_recipe(recipe_class: type[R], path: str | Path, overrides: Sequence[Ove
         raise explain(error, recipe_class, origins) from None
 
 
+def recipe_kind(path: str | Path) -> Any:
+    """What a recipe's file says under ``recipe``; None where it says nothing.
+
+    Raises:
+        RecipeError: no such file, or not YAML.
+    """
+    return _read(Path(path))[0].get("recipe")
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The recipe with every default written out, as YAML that :func:`load_recipe` reads back equal."""
     return write_yaml(recipe.model_dump(mode="json"))

@@ -4,11 +4,24 @@ from typing import ClassVar
 
 from pydantic import model_validator
 
+from train.recipes.preview import PreviewRecipe
 from train.recipes.recipe import Recipe, problem
 from train.recipes.train import TrainRecipe
 
 #: The entry point that runs a recipe, by the value of its key ``recipe``.
-ENTRY_POINTS = {"base": "train.base", "cdm": "train.cdm", "classifier": "train.features"}
+ENTRY_POINTS = {
+    "base": "train.base",
+    "cdm": "train.cdm",
+    "world_cdm": "train.cdm",
+    "ddmd": "train.distill",
+    "dmd": "train.distill",
+    "consistency": "train.distill",
+    "meanflow": "train.distill",
+    "classifier": "train.features",
+    "autoencoder": "train.autoencoder",
+    "world": "train.world",
+    "tryon": "train.tryon",
+}
 
 
 class RunRecipe(Recipe):
@@ -40,7 +53,7 @@ class RunRecipe(Recipe):
     @model_validator(mode="after")
     def _previews_have_prompts(self) -> "RunRecipe":
         preview = getattr(self, "preview", None)
-        if self.train.preview_every and preview is not None and not preview.prompts:
+        if self.train.preview_every and isinstance(preview, PreviewRecipe) and not preview.prompts:
             raise problem(
                 f"train.preview_every is {self.train.preview_every}, but preview.prompts is empty; "
                 "give prompts, or train.preview_every: 0"

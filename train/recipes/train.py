@@ -90,7 +90,7 @@ class TrainRecipe(Recipe):
     """Iterations between previews; 0 draws none."""
 
     log_every: int = Field(default=10, ge=1)
-    """Iterations between log records."""
+    """Iterations between log records; what a preview looks like is logged at its own step."""
 
     loader_workers: int = Field(default=0, ge=0)
     """Worker processes that read data; 0 reads in the training process."""

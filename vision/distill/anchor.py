@@ -5,7 +5,7 @@ matches the teacher says little about each anchor by itself: early predictions s
 ones grow too wide. Told the anchor's sigma, the fake score models each anchor's predictions, as the
 stage-aware fake score of TDM does (Luo et al. 2025).
 
-Legend: B batch, D width of the time embedding.
+Legend: B batch, G times of a sample, D width of the time embedding.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ class AnchorEmbedding(nn.Module):
     """Sinusoids of 1000 sigma and a linear map that starts at zero.
 
     Attributes:
-        sigma: what the network's next call embeds, shape (B,); None adds nothing.
+        sigma: what the network's next call embeds, shape (B,) or (B, G); None adds nothing.
     """
 
     def __init__(self, width: int, frequencies: int = 128) -> None:
@@ -34,7 +34,7 @@ class AnchorEmbedding(nn.Module):
         self.sigma: Tensor | None = None
 
     def forward(self, sigma: Tensor) -> Tensor:
-        """Embedding of shape (B, D) of times of shape (B,)."""
+        """Embedding (..., D) of times of any shape."""
         features = sinusoid(1000 * sigma, self.linear.in_features)
         return self.linear(features.to(self.linear.weight.dtype))
 
@@ -42,7 +42,9 @@ class AnchorEmbedding(nn.Module):
         """Forward hook of the network's time embedder, whose output is (B, D) or (B, ..., D)."""
         if self.sigma is None:
             return output
-        embedding = self(self.sigma).to(output.dtype)  # (B, D)
+        embedding = self(self.sigma).to(output.dtype)  # (B, D) or (B, G, D)
+        if self.sigma.ndim > 1:
+            return output + embedding
         return output + embedding.reshape(len(embedding), *[1] * (output.ndim - 2), -1)
 
 
@@ -92,9 +94,17 @@ class AnchorAwareDenoiser(Denoiser):
     def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Velocity at ``x_t``; see :class:`Denoiser`. Without ``anchor_sigma``, the plain network's."""
         plain = {name: value for name, value in condition.items() if name != ANCHOR_SIGMA}
-        # It stays until the next call: a backward pass that recomputes the embedding finds it.
-        self._embedding.sigma = condition.get(ANCHOR_SIGMA)
-        return self._denoiser.velocity(x_t, t, plain)
+        sigma = condition.get(ANCHOR_SIGMA)
+        self._embedding.sigma = None if sigma is None else self._denoiser.as_times(sigma, plain)
+        try:
+            return self._denoiser.velocity(x_t, t, plain)
+        finally:
+            # Other networks may share this one's time embedder (vision.lora.shared_base). A backward pass
+            # that recomputes blocks, as diffusers' networks do, does not recompute the embedding of the time.
+            self._embedding.sigma = None
+
+    def as_times(self, values: Tensor, condition: Condition) -> Tensor:
+        return self._denoiser.as_times(values, condition)
 
     def time_embedder(self) -> nn.Module:
         return self._denoiser.time_embedder()

@@ -4,6 +4,7 @@ Legend: B pictures, C channels, F frames (1), H height, W width (of the latents 
 tokens, D their width.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -17,14 +18,16 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vision.distill.pipeline_files import PipelineFiles
-from vision.distill.pipeline_grid import checked_grid, sampling_grid, set_grid
+from vision.flow.sampling_grid import checked_grid, sampling_grid, set_grid
 from vision.latents import decode, latent_channels, spatial_factor
+from vision.pipeline_device import NetworkDeviceMixin
 from vision.text import encode_prompts, load_text_encoder
+from vision.transformer.interval import INTERVAL
 
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
 
-class TextToImagePipeline(PipelineFiles):
+class TextToImagePipeline(NetworkDeviceMixin, PipelineFiles):
     """Draws pictures from prompts by the flow ODE ``dx/dt = v(x, t, prompt)`` from noise (t = 1) to data.
 
     Every part is diffusers' or transformers' own class or behaves as one, and can be swapped.
@@ -120,12 +123,6 @@ class TextToImagePipeline(PipelineFiles):
                 "encoder that it was trained with"
             )
 
-    @property
-    def _execution_device(self) -> torch.device:
-        # diffusers takes any part's device; while training, only the transformer may be on the accelerator.
-        device = self.transformer.device
-        return device if device.type not in ("cpu", "meta") else super()._execution_device
-
     # ---------------------------------------------------------------- the call
 
     @torch.no_grad()
@@ -188,7 +185,7 @@ class TextToImagePipeline(PipelineFiles):
             )
         if output_type not in OUTPUT_TYPES:
             raise ValueError(f"output_type is {output_type!r}, expected one of {OUTPUT_TYPES}")
-        scale: float = self.config["default_guidance_scale"] if guidance_scale is None else guidance_scale
+        scale = self.default_guidance_scale if guidance_scale is None else guidance_scale
         device = self._execution_device
 
         embeds, negative_embeds = self.encode_prompt(
@@ -202,11 +199,14 @@ class TextToImagePipeline(PipelineFiles):
         )
         x_t = self.prepare_latents(embeds.shape[0], height, width, generator, latents, device)
         timesteps = self.prepare_timesteps(num_inference_steps, sigmas, x_t, device)
+        # Schedulers that add noise between the steps draw it from the same generators.
+        draws_noise = "generator" in inspect.signature(self.scheduler.step).parameters
+        sampling: dict[str, Any] = {"generator": generator} if draws_noise else {}
 
         with cast(Any, self).progress_bar(total=len(timesteps)) as progress:
             for step, timestep in enumerate(timesteps):
-                velocity = self.velocity(x_t, timestep, embeds, negative_embeds, scale)
-                x_t = self.scheduler.step(velocity, timestep, x_t, return_dict=False)[0]
+                velocity = self.velocity(x_t, timestep, embeds, negative_embeds, scale, self._interval(step))
+                x_t = self.scheduler.step(velocity, timestep, x_t, return_dict=False, **sampling)[0]
                 if callback_on_step_end is not None:
                     tensors: dict[str, Any] = dict(
                         zip(self._callback_tensor_inputs, (x_t, embeds, negative_embeds), strict=True)
@@ -235,8 +235,12 @@ class TextToImagePipeline(PipelineFiles):
         prompt_embeds: Tensor,
         negative_prompt_embeds: Tensor | None,
         guidance_scale: float,
+        interval: Tensor | None = None,
     ) -> Tensor:
-        """Velocity with guidance, float32, shape of ``latents``; the timestep, 0 to 1000, stays float32."""
+        """Velocity with guidance, float32, shape of ``latents``; the timestep, 0 to 1000, stays float32.
+
+        ``interval`` is t - r of a network that predicts the average velocity from r to t.
+        """
         dtype = self.transformer.dtype
         hidden_states, embeds = latents.to(dtype), prompt_embeds.to(dtype)
         if negative_prompt_embeds is not None:
@@ -247,13 +251,33 @@ class TextToImagePipeline(PipelineFiles):
             timestep=timestep.float().expand(hidden_states.shape[0]),
             encoder_hidden_states=embeds,
             return_dict=False,
+            **({} if interval is None else {INTERVAL: interval.float().expand(hidden_states.shape[0])}),
         )[0].float()
         if negative_prompt_embeds is None:
             return velocity
         unconditional, conditional = velocity.chunk(2)
         return unconditional + guidance_scale * (conditional - unconditional)
 
+    def _interval(self, step: int) -> Tensor | None:
+        """Length of a step in [0, 1], for a network that wants to know it."""
+        if INTERVAL not in getattr(self.transformer, "condition_names", ()):
+            return None
+        sigmas = self.scheduler.sigmas
+        return (sigmas[step] - sigmas[step + 1]).to(self._execution_device)
+
     # ---------------------------------------------------------------- its inputs
+
+    @property
+    def default_guidance_scale(self) -> float:
+        """Guidance scale of a call that gives none; a few-step LoRA brings its own."""
+        few_step = self.few_step
+        return self.config["default_guidance_scale"] if few_step is None else few_step.guidance_scale
+
+    def sampling_grid(self, num_inference_steps: int | None, sigmas: Sequence[float] | None) -> list[float]:
+        """The sigmas, before the shift, of a call with these arguments."""
+        few_step, steps = self.few_step, self.config["default_num_inference_steps"]
+        own = None if few_step is None else few_step.sigmas
+        return sampling_grid(num_inference_steps, sigmas, own, steps)
 
     def encode_prompt(
         self,
@@ -347,8 +371,7 @@ class TextToImagePipeline(PipelineFiles):
         device: torch.device,
     ) -> Tensor:
         """Sets the scheduler's grid for these latents and returns its timesteps, 0 to 1000, float32."""
-        default_steps = self.config["default_num_inference_steps"]
-        grid = sampling_grid(num_inference_steps, sigmas, self.config["default_sigmas"], default_steps)
+        grid = self.sampling_grid(num_inference_steps, sigmas)
         _, patch_height, patch_width = self.transformer.config.patch_size
         tokens = (latents.shape[-2] // patch_height) * (latents.shape[-1] // patch_width)
         return set_grid(self.scheduler, grid, tokens, device)

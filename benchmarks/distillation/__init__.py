@@ -1,0 +1,1 @@
+"""Few-step methods side by side, at equal cost in network passes."""
