@@ -2,7 +2,7 @@
 
 import platform
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,17 +12,24 @@ import torch
 import transformers
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
-from PIL import Image
 from tqdm import tqdm
 
 from infer.ledger import Ledger
-from infer.model_hash import file_hash, pipeline_hash
+from infer.loras import lora_settings, put_loras
+from infer.model_call import (
+    Pipeline,
+    draw,
+    load_model,
+    prompt_arguments,
+    prompt_limit,
+    sampling_settings,
+)
+from infer.model_hash import pipeline_hash
 from infer.options import Options
 from infer.overview import write_overview
 from infer.pictures import Picture, pictures_of
-from vision import TextToImagePipeline, __version__
-from vision.distill.pipeline_grid import sampling_grid
-from vision.lora.adapters import lora_file
+from vision import __version__
+from vision.media import to_image
 from vision.processes import process_state
 from vision.text.encode import warn_of_cuts
 from vision.text.prompt_file import read_prompts
@@ -61,7 +68,7 @@ def draw_batch(options: Options) -> Outcome:
     state = process_state(cpu=options.device == "cpu")
     prompts = on_main(state, lambda: read_prompts(options.prompts))
     pictures = pictures_of(prompts, options.images_per_prompt)
-    pipeline = load_pipeline(options, _device(options, state))
+    pipeline = loaded(options, _device(options, state))
     settings = on_main(state, lambda: job_settings(options, pipeline))
     if state.is_main_process:
         _warn_of_cut_prompts(pipeline, prompts)
@@ -85,39 +92,42 @@ def draw_batch(options: Options) -> Outcome:
     return Outcome(state.is_main_process, len(todo), len(made), overview)
 
 
-def load_pipeline(options: Options, device: torch.device) -> TextToImagePipeline:
-    """The model with its LoRA, on its device."""
+def loaded(options: Options, device: torch.device) -> Pipeline:
+    """The model with its LoRAs, on its device."""
     dtype = DTYPES[options.dtype or ("bfloat16" if device.type == "cuda" else "float32")]
     transformers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.disable_progress_bar()
-    pipeline = TextToImagePipeline.from_pretrained(options.model, dtype=dtype)
-    if options.lora is not None:
-        pipeline.load_lora_weights(str(options.lora))
-    pipeline.set_progress_bar_config(disable=True)
+    pipeline = load_model(options.model, dtype)
+    put_loras(pipeline, options.lora, options.merge_lora)
     return pipeline.to(device)
 
 
-def job_settings(options: Options, pipeline: TextToImagePipeline) -> dict[str, Any]:
+def job_settings(options: Options, pipeline: Pipeline) -> dict[str, Any]:
     """What, besides prompt and number, a picture of this job depends on; goes into each record."""
-    config = pipeline.config
-    sigmas = sampling_grid(
-        options.steps, options.sigmas, config["default_sigmas"], config["default_num_inference_steps"]
+    sampling = sampling_settings(
+        pipeline,
+        steps=options.steps,
+        sigmas=options.sigmas,
+        guidance_scale=options.guidance_scale,
+        height=options.height,
+        width=options.width,
+        num_frames=options.num_frames,
     )
-    scale = options.guidance_scale
     return {
         "seed": options.seed,
         "model": options.model,
         "model_hash": pipeline_hash(pipeline),
-        "lora": None if options.lora is None else str(options.lora),
-        "lora_hash": None if options.lora is None else file_hash(lora_file(options.lora)),
-        "steps": len(sigmas),
-        "sigmas": sigmas,
-        "guidance_scale": config["default_guidance_scale"] if scale is None else scale,
+        **lora_settings(options.lora, options.merge_lora),
+        **sampling,
+        "frame_rate": options.frame_rate if is_video(sampling) else None,
         "negative_prompt": options.negative_prompt,
-        "height": options.height or config["default_height"],
-        "width": options.width or config["default_width"],
         "dtype": str(pipeline.transformer.dtype).removeprefix("torch."),
     }
+
+
+def is_video(settings: Mapping[str, Any]) -> bool:
+    """Whether what is drawn moves; a video of one frame is a picture."""
+    return settings["num_frames"] not in (None, 1)
 
 
 def on_main(state: PartialState, call: Callable[[], Value]) -> Value:
@@ -147,15 +157,15 @@ def _device(options: Options, state: PartialState) -> torch.device:
     return torch.device(options.device)
 
 
-def _warn_of_cut_prompts(pipeline: TextToImagePipeline, prompts: list[str]) -> None:
+def _warn_of_cut_prompts(pipeline: Pipeline, prompts: list[str]) -> None:
     """One warning for the whole job, instead of one a batch."""
-    length = pipeline.config["max_prompt_tokens"]
-    tokens = {prompt: len(pipeline.tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts}
+    tokenizer, length = prompt_limit(pipeline)
+    tokens = {prompt: len(tokenizer(prompt, verbose=False)["input_ids"]) for prompt in prompts}
     warn_of_cuts({prompt: max(0, count - length) for prompt, count in tokens.items()}, length)
 
 
 def _draw(
-    pipeline: TextToImagePipeline,
+    pipeline: Pipeline,
     ledger: Ledger,
     pictures: list[Picture],
     settings: dict[str, Any],
@@ -177,17 +187,15 @@ def _draw(
         for start in range(0, len(pictures), options.batch_size):
             batch = pictures[start : start + options.batch_size]
             seeds = [picture.noise_seed(options.seed) for picture in batch]
-            images: list[Image.Image] = pipeline(
-                [picture.prompt for picture in batch],
-                negative_prompt=options.negative_prompt,
-                height=settings["height"],
-                width=settings["width"],
-                sigmas=settings["sigmas"],
-                guidance_scale=settings["guidance_scale"],
-                # On the CPU, so that the noise is the same on every device.
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
-            ).images
-            for picture, seed, image in zip(batch, seeds, images, strict=True):
+            prompts = prompt_arguments(
+                pipeline, [picture.prompt for picture in batch], options.negative_prompt
+            )
+            # On the CPU, so that the noise is the same on every device.
+            generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+            drawn = draw(pipeline, prompts, settings, generators)  # (B, F, C, H, W)
+            for picture, seed, pixels in zip(batch, seeds, drawn, strict=True):
                 record = {"noise_seed": seed, **settings, "software": software}
-                ledger.add(picture, image, record, state.process_index)
+                values = (pixels * 255).round().to(torch.uint8)
+                video = values.transpose(0, 1) if is_video(settings) else None
+                ledger.add(picture, to_image(values[0]), record, state.process_index, video)
             bar.update(len(batch))

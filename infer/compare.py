@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--samples", type=int, default=1000, help="pictures a model; default 1000")
     add("--batch-size", type=int, default=100, help="pictures at once; default 100")
     add("--seed", type=int, default=0, help="seed of the noise; default 0")
+    add("--height", type=int, metavar="PIXELS", help="default each model's own")
+    add("--width", type=int, metavar="PIXELS", help="default each model's own")
     add("--dtype", choices=("float32", "bfloat16"), help="default bfloat16 where the machine computes in it")
     add("--out", required=True, type=Path, help="folder for comparison.png, table.md and results.json")
     add("--overwrite", action="store_true", help="replace the results that --out holds")
@@ -55,6 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 seed=options.seed,
                 dtype=options.dtype,
                 out=options.out,
+                height=options.height,
+                width=options.width,
             )
         )
     except (ValueError, OSError) as error:

@@ -8,22 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from torch import Tensor
 
 from infer.model_hash import file_hash
 from infer.pictures import Picture
-from vision.media import write_image
+from vision.media import write_image, write_video
 
 #: Fields that may differ between the records of a folder; the others are the job's settings. Where a model
 #: lay does not matter, its hash does.
 _FREE_FIELDS = frozenset(
-    ("file", "sha256", "prompt", "occurrence", "picture", "noise_seed", "software", "model", "lora")
+    (
+        *("file", "sha256", "video", "video_sha256", "prompt", "occurrence", "picture", "noise_seed"),
+        *("software", "model", "lora"),
+    )
 )
 
 
 class Ledger:
     """The folder of a batch job: pictures, ``pictures.jsonl``, and one part of it a process while it runs.
 
-    A picture counts as made when its record is there and its file has the recorded hash. Files appear
+    A picture counts as made when its record is there and its files have the recorded hashes. Files appear
     whole or not at all, and a picture before its record, so that a job killed at any moment goes on.
 
     Args:
@@ -64,7 +68,7 @@ class Ledger:
                     f"{self.folder} holds pictures made with {', '.join(differences)}; choose another --out, "
                     "or give the settings that made them"
                 )
-        for leftover in self.folder.glob(".*.png.*"):
+        for leftover in (*self.folder.glob(".*.png"), *self.folder.glob(".*.mp4")):
             leftover.unlink()
         self._collect([])
 
@@ -73,20 +77,34 @@ class Ledger:
         records = self.records()
         return {picture for picture in pictures if self._is_whole(records.get(picture))}
 
-    def add(self, picture: Picture, image: Image.Image, record: Mapping[str, Any], rank: int) -> None:
-        """Writes one picture and then its record.
+    def add(
+        self,
+        picture: Picture,
+        image: Image.Image,
+        record: Mapping[str, Any],
+        rank: int,
+        video: Tensor | None = None,
+    ) -> None:
+        """Writes one picture, or a video and its first frame, and then the record.
 
         Args:
             picture: which.
             image: what was drawn.
             record: seed of its noise, settings and software.
             rank: number of this process; each writes its own part of the ledger.
+            video: uint8 of shape (C, F, H, W), F frames of C channels, at the record's ``frame_rate``.
         """
         path = self.folder / picture.file
         write_image(image, path)
+        moving = {}
+        if video is not None:
+            write_video(video, self.folder / picture.video_file, record["frame_rate"])
+            digest = file_hash(self.folder / picture.video_file)
+            moving = {"video": picture.video_file, "video_sha256": digest}
         line = {
             "file": picture.file,
             "sha256": file_hash(path),
+            **moving,
             "prompt": picture.prompt,
             "occurrence": picture.occurrence,
             "picture": picture.number,
@@ -127,8 +145,13 @@ class Ledger:
     def _is_whole(self, record: Mapping[str, Any] | None) -> bool:
         if record is None:
             return False
-        path = self.folder / record["file"]
-        return path.is_file() and file_hash(path) == record["sha256"]
+        parts = [(record["file"], record["sha256"])]
+        if "video" in record:
+            parts.append((record["video"], record["video_sha256"]))
+        return all(
+            (self.folder / name).is_file() and file_hash(self.folder / name) == digest
+            for name, digest in parts
+        )
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob(".pictures.*.jsonl"))

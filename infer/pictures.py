@@ -28,6 +28,11 @@ class Picture:
         digest = hashlib.blake2b(repr((self.prompt, self.occurrence)).encode(), digest_size=5).hexdigest()
         return f"{slug}-{digest}-{self.number:03d}.png"
 
+    @property
+    def video_file(self) -> str:
+        """Name of the video of which :attr:`file` is the first frame."""
+        return self.file.removesuffix(".png") + ".mp4"
+
     def noise_seed(self, seed: int) -> int:
         """Seed of its noise in [0, 2^63): a hash of the job's seed and of what the picture is."""
         key = repr((seed, "picture", self.prompt, self.occurrence, self.number)).encode()

@@ -12,12 +12,15 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from vision import TextToImagePipeline
-from vision.distill.model_card import write_model_card
-from vision.distill.pipeline_folder import check_pipeline_folder
-from vision.distill.run_card import model_name, run_facts
+from vision import WorldPipeline, load_pipeline
+from vision.cards.model_card import write_model_card
+from vision.cards.names import model_name
+from vision.cards.run_facts import run_facts
+from vision.distill.few_step import FewStep
+from vision.latents import TinyVideoAutoencoder, fidelity
 from vision.lora.adapters import LORA_FILE
 from vision.metrics import FeatureNetwork
+from vision.pipeline_folder import pipeline_index
 from vision.weights import check_weights, header_shapes
 from vision.whole_file import folder_written_aside
 
@@ -28,8 +31,10 @@ _NAMES = {
     "seconds": "seconds a picture",
     "frechet": "Fréchet distance",
     "accuracy": "accuracy on the prompts",
+    "diversity": "diversity within a prompt",
 }
-_STATISTICS = "statistics.safetensors"
+#: Of networks that carry their own quality: its file, and the class of the very weights that it belongs to.
+_OWN_QUALITY = {"statistics.safetensors": FeatureNetwork, fidelity.FILE: TinyVideoAutoencoder}
 
 
 def publish(
@@ -42,7 +47,7 @@ def publish(
     dtype: str | None,
     title: str | None,
     data_source: str | None,
-    license: str,
+    license: str | None,
     overwrite: bool,
 ) -> Path:
     """Writes the model and its card; the arguments are those of the command line. Returns the card's path.
@@ -62,13 +67,13 @@ def publish(
     diffusers.utils.logging.disable_progress_bar()
     try:
         with folder_written_aside(out) as folder:
-            is_feature_network = _copy(model, folder, dtype)
+            has_own_quality = _copy(model, folder, dtype)
             facts, task = run_facts(run, model, out)
-            if not is_feature_network:
+            if not has_own_quality:
                 facts["quality"] = _quality(results, label, reference_label, (model, out))
             if data_source is not None:
                 facts["data"] = {**facts["data"], "source": data_source}
-            facts |= {"title": title or facts["title"], "license": license}
+            facts |= {"title": title or facts["title"], "license": license or facts["license"]}
             write_model_card(folder, facts, task)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{out} could not be written: {error}; nothing of it was left behind") from error
@@ -76,30 +81,39 @@ def publish(
 
 
 def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
-    """Copies a model and casts it; whether it is a feature network, which stays as its statistics saw it."""
+    """Copies a model and casts it; whether it carries its quality and so stays as it was measured."""
     kind = getattr(torch, dtype or "bfloat16")
     if (model / "model_index.json").is_file():
         # Loaded as a user loads it, so that what needs float32 (norms, the time's embedding) stays in it.
-        TextToImagePipeline.from_pretrained(model, dtype=kind).save_pretrained(folder)
+        _loaded(model, kind).save_pretrained(folder)
         for config in folder.rglob("*.json"):
             _forget_source(config)
-        check_pipeline_folder(folder)
+        _loaded(folder, kind)  # says what is wrong with it, if anything
     elif (model / LORA_FILE).is_file():
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)
-    elif (model / _STATISTICS).is_file():
+    elif own := [name for name in _OWN_QUALITY if (model / name).is_file()]:
         if dtype not in (None, "float32"):
             raise ValueError(
-                f"{model / _STATISTICS} belongs to the very weights beside it, so these "
+                f"{model / own[0]} belongs to the very weights beside it, so these "
                 "are not cast; leave --dtype out"
             )
-        check_weights(model, FeatureNetwork)
-        for name in ("config.json", "diffusion_pytorch_model.safetensors", _STATISTICS):
+        check_weights(model, _OWN_QUALITY[own[0]])
+        for name in ("config.json", "diffusion_pytorch_model.safetensors", own[0]):
             shutil.copyfile(model / name, folder / name)
         return True
     else:
         found = ", ".join(sorted(path.name for path in model.iterdir())[:6]) or "nothing"
-        raise ValueError(f"{model} holds no pipeline, LoRA or feature network (found {found})")
+        raise ValueError(f"{model} holds no pipeline, LoRA, feature network or autoencoder (found {found})")
+    if (few_step := FewStep.load(model)) is not None:
+        few_step.save(folder)
     return False
+
+
+def _loaded(folder: Path, dtype: torch.dtype) -> Any:
+    """The pipeline of a folder, as a user loads it."""
+    if pipeline_index(folder).get("_class_name") == WorldPipeline.__name__:
+        return WorldPipeline.from_pretrained(folder, dtype=dtype)
+    return load_pipeline(folder, dtype=dtype)
 
 
 def _forget_source(path: Path) -> None:
@@ -122,13 +136,15 @@ def _quality(
     """The rows of the results that concern the model, as columns of a table."""
     if results is None or label is None:
         raise ValueError(
-            "a released model says how good it is: measure it with python -m infer.compare, and give its "
-            "--results and --label"
+            "a released model says how good it is: measure it with python -m infer.compare (a world with "
+            "benchmarks.world), and give its --results and --label"
         )
     try:
         rows = {row["label"]: row for row in json.loads(results.read_text(encoding="utf-8"))["rows"]}
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{results} is not a results.json of infer.compare ({error!r})") from None
+        raise ValueError(
+            f"{results} is not a results.json of infer.compare or benchmarks.world ({error!r})"
+        ) from None
     columns: dict[str, dict[str, Any]] = {}
     for name in [label] if reference_label is None else [label, reference_label]:
         if name not in rows:
@@ -137,7 +153,8 @@ def _quality(
     measured = Path(rows[label]["model"]).resolve()
     if measured not in {place.resolve() for place in places}:
         print(f"warning: {label!r} was measured of {measured}, not of {places[0]}", file=sys.stderr)
-    fields = [field for field in columns[label] if field != "label"]
+    # A row of the pipeline's own grid has no schedules.
+    fields = [field for field, value in columns[label].items() if field != "label" and value != []]
     return {
         _NAMES.get(field, field): {name: column.get(field, "") for name, column in columns.items()}
         for field in fields

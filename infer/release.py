@@ -20,7 +20,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     add = parser.add_argument
     add("--run", required=True, type=Path, help="run folder, with final/ in it")
     add("--out", required=True, type=Path, help="folder to make, for instance checkpoints/fashion-student")
-    add("--results", type=Path, help="results.json of infer.compare; not for a feature network")
+    add(
+        "--results",
+        type=Path,
+        help="results.json of infer.compare, or of benchmarks.world for a world; not for a feature network "
+        "or an autoencoder",
+    )
     add("--label", help="row of the results that is this model")
     add("--reference-label", help="row to show beside it, the teacher's for instance")
     add(
@@ -30,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--title", help="default the name of --out")
     add("--data-source", metavar="TEXT", help="where the data come from and under which licence")
-    add("--license", default="apache-2.0", help="of the weights; default apache-2.0")
+    add("--license", help="of the weights; default that of the model that they were made from, or apache-2.0")
     add("--overwrite", action="store_true", help="replace what --out holds")
     options = parser.parse_args(argv)
     from infer.publication import publish

@@ -14,21 +14,28 @@ A block of the transformer keeps, for B samples of L tokens, M prompt tokens, wi
 
     B (a L D + f L F + m M D) bytes  [+ 2 B H L (L + M) for the bf16 attention of a CPU],
 
-with the numbers of ``_SAVED``, which were read off VideoTransformer's saved tensors (a test holds them).
+and its module for actions, where it has one, of inner width W
+
+    B L (d D + w W) bytes,
+
+with the numbers of ``_SAVED`` and ``_SAVED_ACTIONS``, which were read off saved tensors (tests hold them).
+Where a block joins the prompt to the picture, as those of SD3 and LongCat-Image do, L counts both and M is 0.
 Gradient checkpointing keeps a block's input only, and one whole block while it is computed again.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from torch import nn
 
 from train.recipes.load import dump_recipe
 from train.recipes.run import RunRecipe
 from train.recipes.train import TrainRecipe
-
-if TYPE_CHECKING:
-    from torch import nn
+from vision.lora.shared_base import base_of
+from vision.transformer.action import ACTION
+from vision.transformer.blocks import repeated_blocks
 
 # Bytes (a, f, m) by precision and by whether the weights themselves are trained (else an adapter).
 _SAVED = {
@@ -36,6 +43,20 @@ _SAVED = {
     ("bf16", True): (56, 4, 12),
     ("no", False): (64, 8, 16),
     ("bf16", False): (44, 4, 16),
+}
+# Bytes (a, f) of a block that joins the prompt's tokens to the picture's: no second attention.
+_SAVED_JOINT = {
+    ("no", True): (56, 8),
+    ("bf16", True): (34, 4),
+    ("no", False): (39, 8),
+    ("bf16", False): (28, 4),
+}
+# Bytes (d, w) of a block's module for actions.
+_SAVED_ACTIONS = {
+    ("no", True): (10, 53),
+    ("bf16", True): (5, 29),
+    ("no", False): (5, 49),
+    ("bf16", False): (3, 26),
 }
 # Bytes of each channel of a token outside the blocks, and at the entry of a checkpointed one.
 _OUTSIDE = {("no", True): 16, ("bf16", True): 10, ("no", False): 4, ("bf16", False): 4}
@@ -48,8 +69,11 @@ class NetworkSize:
 
     Attributes:
         trained, frozen: parameters.
-        largest_block: parameters of the largest block, 0 for a network without ``blocks``.
+        largest_block: parameters of the largest repeated block, 0 for a network without any.
         layers, width, inner_width, heads: of the transformer, 0 for another kind of network.
+        shared: frozen parameters that it computes with and another network of the run holds.
+        joint: whether a prompt's tokens pass through the blocks beside the picture's.
+        action_blocks, action_width: how many blocks have a module for actions, and its inner width.
     """
 
     trained: int
@@ -59,24 +83,37 @@ class NetworkSize:
     width: int = 0
     inner_width: int = 0
     heads: int = 0
+    shared: int = 0
+    joint: bool = False
+    action_blocks: int = 0
+    action_width: int = 0
 
     @classmethod
-    def of(cls, network: "nn.Module") -> "NetworkSize":
+    def of(cls, network: nn.Module) -> "NetworkSize":
         """Counts a network, which may stand on the meta device; trained is what requires a gradient."""
         trained = sum(p.numel() for p in network.parameters() if p.requires_grad)
         frozen = sum(p.numel() for p in network.parameters() if not p.requires_grad)
-        config: Any = getattr(network, "config", None)
-        blocks: Any = getattr(network, "blocks", None)
-        if blocks is None or not hasattr(config, "ffn_dim"):
-            return cls(trained, frozen)
+        base = base_of(network)
+        shared = sum(p.numel() for p in base.parameters() if not p.requires_grad) - frozen
+        config: Any = getattr(base, "config", None)
+        blocks = repeated_blocks(base)
+        if not blocks or not hasattr(config, "num_attention_heads"):
+            return cls(trained, frozen, shared=shared)
+        width = config.num_attention_heads * config.attention_head_dim
+        actions = (config.get("conditioning") or {}).get(ACTION)
+        acting = [] if actions is None else actions.get("blocks", blocks)
         return cls(
             trained,
             frozen,
             largest_block=max(sum(p.numel() for p in block.parameters()) for block in blocks),
             layers=len(blocks),
-            width=config.num_attention_heads * config.attention_head_dim,
-            inner_width=config.ffn_dim,
+            width=width,
+            inner_width=config.get("ffn_dim", 4 * width),
             heads=config.num_attention_heads,
+            shared=shared,
+            joint=hasattr(config, "joint_attention_dim"),
+            action_blocks=len(acting),
+            action_width=0 if actions is None else actions.get("width") or width,
         )
 
 
@@ -167,22 +204,28 @@ def estimate(
 def activation_bytes(size: NetworkSize, load: Load, recipe: TrainRecipe, device: str = "cuda") -> int:
     """Bytes that a call keeps for its backward pass; for a frozen network, at most what it holds at once."""
     precision = recipe.mixed_precision
-    kind = (precision, size.frozen == 0)
-    hidden, inner, prompt = _SAVED[kind]
-    token_channels = load.samples * load.tokens * size.width
+    kind = (precision, size.frozen + size.shared == 0)
+    if size.joint:
+        tokens, (hidden, inner), prompt = load.tokens + load.prompt_tokens, _SAVED_JOINT[kind], 0
+    else:
+        tokens, (hidden, inner, prompt) = load.tokens, _SAVED[kind]
+    token_channels = load.samples * tokens * size.width
     block = (
         hidden * token_channels
-        + inner * load.samples * load.tokens * size.inner_width
+        + inner * load.samples * tokens * size.inner_width
         + prompt * load.samples * load.prompt_tokens * size.width
     )
     if device == "cpu" and precision == "bf16":
         block += 2 * load.samples * size.heads * load.tokens * (load.tokens + load.prompt_tokens)
+    hidden, inner = _SAVED_ACTIONS[kind]
+    acting = load.samples * load.tokens * (hidden * size.width + inner * size.action_width)
+    largest = block + acting if size.action_blocks else block
     if size.trained == 0:
-        return block
+        return largest
     outside = _OUTSIDE[kind] * token_channels
     if recipe.gradient_checkpointing:
-        return outside + size.layers * _ENTRY[precision] * token_channels + block
-    return outside + size.layers * block
+        return outside + size.layers * _ENTRY[precision] * token_channels + largest
+    return outside + size.layers * block + size.action_blocks * acting
 
 
 def _copied_bytes(size: NetworkSize, recipe: TrainRecipe, share: int) -> int:
@@ -196,11 +239,17 @@ def _copied_bytes(size: NetworkSize, recipe: TrainRecipe, share: int) -> int:
     return 2 * size.trained
 
 
-def format_dry_run(recipe: RunRecipe, networks: Mapping[str, Estimate], processes: int = 1) -> str:
-    """What ``--dry-run`` prints: the resolved recipe, parameters and memory by network, the sum.
+def total_bytes(networks: Mapping[str, Estimate]) -> int:
+    """Bytes of a run on one process at its largest.
 
     Networks are called one after the other, so that of what passes only the largest counts.
     """
+    lasting = sum(network.lasting for network in networks.values())
+    return lasting + max(network.passing for network in networks.values())
+
+
+def format_dry_run(recipe: RunRecipe, networks: Mapping[str, Estimate], processes: int = 1) -> str:
+    """What ``--dry-run`` prints: the resolved recipe, parameters and memory by network, the sum."""
     columns = ("weights", "gradients", "moments", "average", "activations", "copies")
     rows: list[tuple[str, ...]] = [("network", "trained", "frozen", *columns)]
     for name, network in networks.items():
@@ -213,8 +262,6 @@ def format_dry_run(recipe: RunRecipe, networks: Mapping[str, Estimate], processe
         )
         for row in rows
     ]
-    total = sum(network.lasting for network in networks.values())
-    total += max(network.passing for network in networks.values())
     each = f"on each of {processes} processes" if processes > 1 else "on one process"
     train = recipe.train
     batch = train.batch_size * train.accumulation * processes
@@ -224,7 +271,7 @@ def format_dry_run(recipe: RunRecipe, networks: Mapping[str, Estimate], processe
             dump_recipe(recipe),
             *table,
             "",
-            f"about {_size(total)} {each}: all weights, "
+            f"about {_size(total_bytes(networks))} {each}: all weights, "
             "moments and averages, and the largest network's gradients, activations and copies"
             + (f" (activations of {', '.join(unknown)} not known)" if unknown else ""),
             "not counted: autoencoder, text encoder, the framework itself and its fragmentation",

@@ -28,7 +28,7 @@ from train.finite import check_finite
 from train.interrupts import Interrupts, RunInterrupted
 from train.methods.method import Loss, Method
 from train.placement import place_networks
-from train.previews import Preview, draw_preview
+from train.previews import Preview, draw_preview, draw_reference
 from train.processes import mean_over_processes, say
 from train.random_states import seed_process
 from train.recipes.train import TrainRecipe
@@ -62,8 +62,7 @@ def run_training(
         resolved_recipe: the whole recipe as JSON, kept beside each checkpoint.
         run: the run's folder, inside its ``with`` block.
         ema_of: names of the networks with a moving average.
-        preview: called every ``preview_every`` iterations by all processes; see
-            :func:`train.previews.draw_preview`.
+        preview: drawn every ``preview_every`` iterations by all processes.
 
     Raises:
         NonFiniteError: a loss or gradient is not finite.
@@ -106,6 +105,19 @@ class _Loop:
         self.networks = place_networks(method, recipe, self.accelerator, ema_of)
 
     def run(self) -> TrainingResult:
+        try:
+            self._run()
+        finally:
+            self._unwrap()
+        return TrainingResult(self.recipe.steps, self.networks)
+
+    def _unwrap(self) -> None:
+        """Lets go of DDP, which would keep the process group and its threads past the program's end."""
+        for name, trained in self.networks.items():
+            self.method.networks[name] = trained.wrapped = trained.network
+        self.accelerator.free_memory()
+
+    def _run(self) -> None:
         start, window, checkpoint = self._begin()
         self.folder.write_recipe(self.resolved_recipe)
         micro_batches = self.batches.loader(
@@ -125,12 +137,12 @@ class _Loop:
                 seed_process(self.recipe.seed, self.rank, start)
             else:
                 restore_random_states(checkpoint, self.recipe.seed, start)
+            self._begin_previews(start, reports)
             for step in range(start, self.recipe.steps):
                 stop = self._iterate(step, micro_batches, interrupts, reports)
                 self._end_iteration(step + 1, stop, reports)
             del micro_batches  # ends the loader's workers
-            reports.draw_curves(now=True)
-        return TrainingResult(self.recipe.steps, self.networks)
+            reports.draw(now=True)
 
     def _begin(self) -> tuple[int, dict[str, list[float]], Path | None]:
         """Iterations done, what is noted for the next log record, and the checkpoint they come from."""
@@ -174,6 +186,9 @@ class _Loop:
             stop = stop or asked > 0
             noted = dict(zip(values, numbers, strict=True))
             check_finite(noted, name, step + 1, self.folder.checkpoints)
+            if self.recipe.clip_grad_norm is not None:
+                # The mean over the updates of a log record is the share of clipped ones.
+                noted[f"clipped/{name}"] = float(noted[f"grad_norm/{name}"] > self.recipe.clip_grad_norm)
             trained.update(norm)
             self.method.updated(name)
             reports.note(noted)
@@ -213,14 +228,31 @@ class _Loop:
             progress = {"global_batch_size": self.global_batch_size, "window": reports.window}
             save_checkpoint(self.folder.checkpoints, done, self.networks, progress, self.resolved_recipe)
             rotate(self.folder.checkpoints, self.recipe.keep_last)
-            reports.draw_curves(now=bool(stop))
+            reports.draw(now=bool(stop))
         if stop:
             name = signal.Signals(stop).name
             say(f"stopped by {name} after step {done}, which is saved; go on with --resume latest")
             raise RunInterrupted(stop)
+        self._draw_preview(done, reports)
+
+    def _begin_previews(self, start: int, reports: Reports) -> None:
+        """Draws the reference of the previews, and the preview that a stopped run was still to draw."""
+        if self.preview is None or not self.recipe.preview_every:
+            return
+        if not reports.has_reference(self.preview.about):
+            with self._autocast():
+                pictures = draw_reference(self.preview, self.method.frozen, self.folder.reference)
+            if pictures is not None:
+                reports.set_reference(pictures, self.preview.about, start)
+        if start and not reports.has_preview(start):
+            self._draw_preview(start, reports)
+
+    def _draw_preview(self, done: int, reports: Reports) -> None:
         if self.preview and self.recipe.preview_every and done % self.recipe.preview_every == 0:
             with self._autocast():
-                draw_preview(self.preview, done, self.networks, self.folder.previews)
+                pictures = draw_preview(self.preview, done, self.networks, self.folder.previews)
+            if pictures is not None:
+                reports.end_preview(done, pictures)
 
     def _autocast(self) -> torch.autocast:
         # Cast weights are remembered within one context only, so a context must not outlive an update.

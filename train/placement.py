@@ -10,6 +10,8 @@ from train.methods.method import Method
 from train.recipes.train import TrainRecipe
 from train.sharding import make_mesh, shard_network
 from train.trained_network import TrainedNetwork
+from vision.lora.shared_base import base_of
+from vision.transformer.blocks import repeated_blocks
 
 
 def place_networks(
@@ -18,7 +20,8 @@ def place_networks(
     """Moves, casts and wraps a method's networks, in place, and gives each trained one its optimizer.
 
     What is trained is kept in float32 (master weights) and computed in bfloat16 by autocast where the
-    recipe says so; what is frozen is then kept in bfloat16.
+    recipe says so; what is frozen is then kept in bfloat16. Weights that networks share
+    (:class:`vision.lora.shared_base.AdapterView`) are moved, cast, compiled and sharded once.
 
     Raises:
         ValueError: a network lacks what a switch of the recipe needs, or ``ema_of`` names none.
@@ -32,7 +35,8 @@ def place_networks(
     bf16 = recipe.mixed_precision == "bf16"
     for network in method.frozen.values():
         network.requires_grad_(False).eval()
-    for network in (*method.frozen.values(), *method.networks.values()):
+    networks = (*method.frozen.values(), *method.networks.values())
+    for network in dict.fromkeys(base_of(network) for network in networks):
         cast_weights(network, bf16)
         network.to(accelerator.device)
         if recipe.compile:
@@ -74,18 +78,24 @@ def _replicate(network: nn.Module, accelerator: Accelerator) -> nn.Module:
 
 
 def _compile_blocks(network: nn.Module) -> None:
-    if not getattr(network, "_repeated_blocks", None):
+    blocks = repeated_blocks(network)
+    if not blocks:
         raise ValueError(
             f"train.compile compiles repeated blocks, and {type(network).__name__} names none "
             f"(`_repeated_blocks`); set train.compile: false"
         )
-    network.compile_repeated_blocks()  # pyright: ignore[reportCallIssue] - diffusers' ModelMixin
+    # A block is compiled anew for each adapter; past torch's limit it would fall back to Python.
+    adapters = len(getattr(network, "peft_config", {}))
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, 8 * (1 + adapters))
+    for block in blocks:
+        block.compile()
 
 
 def _recompute_blocks(network: nn.Module) -> None:
-    if not hasattr(network, "enable_gradient_checkpointing"):
+    if not hasattr(base_of(network), "enable_gradient_checkpointing"):
         raise ValueError(
-            f"{type(network).__name__} has no enable_gradient_checkpointing(); "
+            f"{type(base_of(network)).__name__} has no enable_gradient_checkpointing(); "
             f"set train.gradient_checkpointing: false"
         )
     network.enable_gradient_checkpointing()  # pyright: ignore[reportCallIssue] - diffusers' ModelMixin

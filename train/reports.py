@@ -1,20 +1,27 @@
-"""What a run tells while it runs: progress bar, log.jsonl, tracker, curves."""
+"""What a run tells while it runs: progress bar, log.jsonl, tracker, curves, health."""
 
 import math
 import sys
 import time
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from tqdm import tqdm
 
+from train.health import PREVIEW, preview_values
+from train.health_files import HealthFiles
+from train.previews import Pictures
+from train.processes import failing_together
 from train.recipes.train import TrainRecipe
 from train.run_folder import RunFolder
 from train.run_log import RunLog
 from vision.media.curves import plot_curves
 
-#: Drawing the curves takes a moment, so a run with many checkpoints does not draw at each.
-_SECONDS_BETWEEN_CURVES = 30.0
+#: Drawing takes a moment, so a run with many checkpoints and previews does not draw at each.
+_SECONDS_BETWEEN_DRAWINGS = 30.0
 
 
 class Reports:
@@ -45,8 +52,10 @@ class Reports:
         self.window = window
         self._is_main = accelerator.is_main_process
         self._drawn = time.monotonic()
-        if self._is_main:
-            self._log = RunLog(run.log, step)
+        with failing_together():
+            if self._is_main:
+                self._log = RunLog(run.log, step)
+                self._health = HealthFiles(run, self._log.records, step)
         if recipe.tracker != "none":
             # TensorBoard drops what a killed run wrote after its last checkpoint.
             accelerator.init_trackers(
@@ -95,9 +104,44 @@ class Reports:
             self._log.append({"step": step, **finite})
         self.accelerator.log(values, step=step)
 
-    def draw_curves(self, now: bool = False) -> None:
-        """Draws losses and gradient norms as PNG, with ``now`` or when the last drawing is old."""
-        due = now or time.monotonic() - self._drawn > _SECONDS_BETWEEN_CURVES
-        if due and self._is_main and self._log.records:
+    def has_reference(self, about: Mapping[str, Any]) -> bool:
+        """Whether the run holds the reference of ``about``; all processes get one answer."""
+        return self._ask(lambda: self._health.has_reference(about))
+
+    def set_reference(self, pictures: Pictures, about: Mapping[str, Any], step: int) -> None:
+        """Compares the previews after ``step`` to ``pictures``; see :meth:`HealthFiles.set_reference`."""
+        if self._is_main:
+            self._health.set_reference(pictures, about, step)
+            self._health.refresh(self._log.records, draw=False)
+
+    def has_preview(self, step: int) -> bool:
+        """Whether the preview after ``step`` iterations is logged; all processes get one answer."""
+        return self._ask(
+            lambda: any(
+                record["step"] == step and any(name.startswith(PREVIEW) for name in record)
+                for record in self._log.records
+            )
+        )
+
+    def end_preview(self, step: int, pictures: Pictures) -> None:
+        """Logs what the preview after ``step`` iterations looks like."""
+        values = {**preview_values(pictures), **pictures.values}
+        if self._is_main:
+            self._log.append({"step": step, **values})
+        self.accelerator.log(values, step=step)
+        self.draw()
+
+    def draw(self, now: bool = False) -> None:
+        """Refreshes the health and, with ``now`` or when the last drawing is old, draws the curves."""
+        if not self._is_main:
+            return
+        due = now or time.monotonic() - self._drawn > _SECONDS_BETWEEN_DRAWINGS
+        self._health.refresh(self._log.records, due)
+        if due and self._log.records:
             plot_curves(self._log.records, self.run.curves)
             self._drawn = time.monotonic()
+
+    def _ask(self, question: Callable[[], bool]) -> bool:
+        answer = [question() if self._is_main else False]
+        broadcast_object_list(answer)
+        return answer[0]

@@ -27,8 +27,8 @@ os.register_at_fork(after_in_child=_close_held_locks)
 class RunFolder:
     """Paths of a run's files, locked inside its ``with`` block; all processes of the run enter it.
 
-        recipe.yaml, log.jsonl, sessions.jsonl, curves.png, tensorboard/
-        previews/step-00000500.png
+        recipe.yaml, log.jsonl, sessions.jsonl, curves.png, health.png, health.json, tensorboard/
+        previews/step-00000500.png, teacher.png
         checkpoints/step-00000500/
         final/                                  what the entry point makes of the result
 
@@ -48,7 +48,10 @@ class RunFolder:
         self.log = self.path / "log.jsonl"
         self.sessions = self.path / "sessions.jsonl"
         self.curves = self.path / "curves.png"
+        self.health_panel = self.path / "health.png"
+        self.health = self.path / "health.json"
         self.previews = self.path / "previews"
+        self.reference = self.previews / "teacher.png"
         self.checkpoints = self.path / "checkpoints"
         self.final = self.path / "final"
         self._lock: int | None = None

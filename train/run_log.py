@@ -16,15 +16,22 @@ class RunLog:
     def __init__(self, path: Path, step: int) -> None:
         self.path = path
         self.records = [record for record in _read(path) if record["step"] <= step]
-        aside = path.with_name(path.name + ".new")
-        aside.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")
-        os.replace(aside, path)
+        self._rewrite()
 
     def append(self, record: dict) -> None:
-        """Adds a record; it has a ``step``."""
+        """Adds a record; it has a ``step``, and joins the last record where that is of the same step."""
+        if self.records and self.records[-1]["step"] == record["step"]:
+            self.records[-1] |= record
+            self._rewrite()
+            return
         self.records.append(record)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def _rewrite(self) -> None:
+        aside = self.path.with_name(self.path.name + ".new")
+        aside.write_text("".join(json.dumps(record) + "\n" for record in self.records), encoding="utf-8")
+        os.replace(aside, self.path)
 
 
 def _read(path: Path) -> list[dict]:

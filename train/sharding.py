@@ -10,6 +10,7 @@ from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
 from vision.processes import leave_at_exit
+from vision.transformer.blocks import repeated_blocks
 
 
 def make_mesh(device: torch.device) -> DeviceMesh:
@@ -22,20 +23,23 @@ def make_mesh(device: torch.device) -> DeviceMesh:
 
 
 def shard_network(network: nn.Module, mesh: DeviceMesh, bf16: bool) -> None:
-    """Shards each block of ``network.blocks``, then what is left, in place.
+    """Shards each block that the network repeats, then what is left, in place.
+
+    Blocks are what a model of diffusers names as such, else the list ``network.blocks``.
 
     Weights are gathered in bfloat16 where ``bf16`` is set; shards stay as they are (float32 for what is
     trained), gradients are reduced in float32. Inputs keep their type, since a timestep of 0..1000 has no
     room in bfloat16.
 
     Raises:
-        ValueError: the network has no ``blocks``.
+        ValueError: the network has no blocks.
     """
-    blocks = getattr(network, "blocks", None)
-    if not isinstance(blocks, nn.ModuleList):
+    blocks = repeated_blocks(network) or list(getattr(network, "blocks", ()))
+    if not blocks:
         raise ValueError(
-            f"train.sharding is fsdp2, which gathers a network block by block, and "
-            f"{type(network).__name__} has no list `blocks`; set train.sharding: none"
+            f"train.sharding is fsdp2, which gathers a network block by block, and {type(network).__name__} "
+            "neither names any (_no_split_modules, _repeated_blocks) nor has a list `blocks`; "
+            "set train.sharding: none"
         )
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False

@@ -1,6 +1,7 @@
 """The processes that a launcher started together: joined in one place, left in order."""
 
 import atexit
+import gc
 import sys
 from functools import cache
 
@@ -26,14 +27,20 @@ def process_state(cpu: bool = False) -> PartialState:
 
 
 def leave_at_exit() -> None:
-    """Has the process leave its group when it ends; otherwise gloo's threads abort it now and then."""
+    """Has the process leave its group when it ends.
+
+    Otherwise a thread of gloo's that still holds a tensor may free it while the interpreter goes down, which
+    aborts the process. The threads end with the last reference to the group: DDP networks must be gone too.
+    """
     if torch.distributed.is_initialized():
-        atexit.register(_leave)
+        atexit.register(leave)
 
 
-def _leave() -> None:
+def leave() -> None:
+    """Ends this process's part in the group, unless an error is on its way."""
     # After an error others may never answer; the launcher ends them.
     if torch.distributed.is_initialized() and not hasattr(sys, "last_value"):
+        gc.collect()
         torch.distributed.destroy_process_group()
 
 

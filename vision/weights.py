@@ -7,6 +7,7 @@ describes, built without memory.
 """
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,12 @@ def weight_shapes(
     pickles = sorted(path.name for path in folder.glob("*.bin"))
     hint = f"it has {pickles[0]}, a pickle, which is never read: convert it" if pickles else "copy it there"
     raise ValueError(f"{folder} has no weights: expected {stem}.safetensors; {hint}")
+
+
+def parameters_text(folder: Path) -> str:
+    """The number of weights in a model's folder, for a reader: "1.27 million"."""
+    count = sum(math.prod(shape) for shape in weight_shapes(folder).values())
+    return f"{count / 1e6:.2f} million" if count >= 1e6 else f"{count:,}"
 
 
 def check_weights(folder: Path, model_class: Any, variant: str | None = None) -> None:

@@ -11,7 +11,7 @@ from train.data.batches import Batches
 from train.data.buckets import BucketOrder, bucket_sizes, nearest_size
 from train.data.captioned_latents import CaptionedLatents
 from train.data.captioned_picture import PictureListing
-from train.data.encoded_prompts import EncodedPrompts
+from train.data.encoded_prompts import EncodedPrompts, encode_through_cache
 from train.data.hub_dataset import read_hub_dataset
 from train.data.idx import IdxPictures, read_idx_pictures
 from train.data.idx_listing import idx_listing
@@ -23,36 +23,32 @@ from train.data.picture_latents import prepare_latents
 from train.data.prompts import Prompts
 from train.recipes.data import DataRecipe
 from vision.latents import LatentCache, spatial_factor
-from vision.text import read_prompts
+from vision.text import EmbeddingsFile, PromptEncoder, read_prompts
+from vision.text.embeddings_file import SUFFIX
 
 
 def build_captioned(
     data: DataRecipe,
     *,
     vae: Any,
-    tokenizer: Any,
-    text_encoder: Any,
-    max_prompt_tokens: int,
+    encoder: PromptEncoder,
     cache: Path | str,
     seed: int,
     channels: int | None = None,
     patch_size: int = 2,
 ) -> Batches:
-    """Batches ``{"latents": (B, C, F, H, W), "encoder_hidden_states": (B, L, D)}`` of a data recipe.
+    """Batches of a data recipe: ``"latents"`` (B, C, F, H, W), and the named tensors of the captions.
 
     Args:
         data: where pictures and captions are.
         vae: as for :func:`vision.latents.encode`; on the device that is to make the latents.
-        tokenizer, text_encoder: as for :func:`vision.text.encode_prompts`.
-        max_prompt_tokens: L.
+        encoder: of the captions; the caller closes it.
         cache: folder of latents and prompt embeddings.
         seed: of the order and the choice of wordings.
         channels: of the pictures, 1 or 3; by default what the autoencoder takes, and without one what an idx
             file has, else 3.
         patch_size: side of the network's patch in latents; buckets have sizes that fit it.
     """
-    prompts = Path(cache) / "prompts"
-    text = (tokenizer, text_encoder, max_prompt_tokens, prompts)
     pictures = _read_idx(data) if data.source == "idx" else None
     if channels is None:
         own = 3 if pictures is None else pictures.pixels.shape[1]
@@ -63,9 +59,8 @@ def build_captioned(
         captions = _worded(data.class_names or [], data.templates)
         count = len(data.templates)
         wordings = pictures.labels[:, None] * count + np.arange(count)
-        dataset = CaptionedLatents(
-            PixelRows(pictures.pixels), EncodedPrompts(captions, *text), wordings, seed
-        )
+        prompts = encode_texts(captions, encoder, cache)
+        dataset = CaptionedLatents(PixelRows(pictures.pixels), prompts, wordings, seed)
         return Batches(dataset, EpochOrder(len(dataset)), seed)
 
     sizes = [(data.height, data.width)]
@@ -80,7 +75,7 @@ def build_captioned(
     )
     captions = _worded(made.captions, data.templates)
     wordings = np.arange(len(captions)).reshape(len(made.captions), -1)
-    dataset = CaptionedLatents(made.rows, EncodedPrompts(captions, *text), wordings, seed)
+    dataset = CaptionedLatents(made.rows, encode_texts(captions, encoder, cache), wordings, seed)
     return Batches(dataset, BucketOrder(made.sizes) if data.buckets else EpochOrder(len(dataset)), seed)
 
 
@@ -102,20 +97,42 @@ def labelled_pixels(data: DataRecipe) -> LabelledPixels:
     return LabelledPixels(PixelRows(pictures.pixels), pictures.labels)
 
 
-def build_prompts(
-    path: Path | str,
-    *,
-    tokenizer: Any,
-    text_encoder: Any,
-    max_prompt_tokens: int,
-    cache: Path | str,
-    seed: int,
-) -> Batches:
-    """Batches ``{"encoder_hidden_states": (B, L, D)}`` of a file of prompts; see :func:`build_captioned`."""
-    prompts = EncodedPrompts(
-        read_prompts(path), tokenizer, text_encoder, max_prompt_tokens, Path(cache) / "prompts"
-    )
+def encode_prompt_file(
+    path: Path | str, *, model: str, encoder: PromptEncoder, cache: Path | str, also: Sequence[str] = ()
+) -> EncodedPrompts:
+    """Embeddings of a file of prompts, its non-empty ones by number.
+
+    Args:
+        path: a prompt file (:func:`vision.text.read_prompts`), or embeddings
+            (:class:`vision.text.EmbeddingsFile`), with which nothing is encoded.
+        model: class of the pipeline that they are for.
+        encoder: of that pipeline; the caller closes it.
+        cache: folder of the cache.
+        also: further prompts that are needed, such as "".
+
+    Raises:
+        ValueError: the file cannot be read, or was made for another encoder.
+    """
+    if Path(path).suffix != SUFFIX:
+        return encode_texts(read_prompts(path), encoder, cache, also)
+    embeddings = EmbeddingsFile(path)
+    embeddings.check(model, encoder)
+    for prompt in also:
+        embeddings[prompt]
+    return EncodedPrompts([prompt for prompt in embeddings.prompts if prompt], embeddings, encoder)
+
+
+def build_prompts(prompts: EncodedPrompts, seed: int) -> Batches:
+    """Batches of the named tensors of prompts."""
     return Batches(Prompts(prompts), EpochOrder(len(prompts)), seed)
+
+
+def encode_texts(
+    prompts: Sequence[str], encoder: PromptEncoder, cache: Path | str, also: Sequence[str] = ()
+) -> EncodedPrompts:
+    """Embeddings of prompts through a cache folder, and of further ones that are asked for by name."""
+    embeddings = encode_through_cache([*prompts, *also], encoder, Path(cache) / "prompts")
+    return EncodedPrompts(prompts, embeddings, encoder)
 
 
 def _read_idx(data: DataRecipe) -> IdxPictures:

@@ -12,7 +12,7 @@ from vision.flow.draws import keyed_generator
 
 
 class CaptionedLatents:
-    """Gives ``{"latents": (C, F, H, W), "encoder_hidden_states": (L, D)}`` for each sample.
+    """Gives ``{"latents": (C, F, H, W)}`` and the tensors of its caption's embedding for each sample.
 
     A sample's caption may have several wordings; each visit draws one, by the item's position.
 
@@ -37,7 +37,7 @@ class CaptionedLatents:
         """The samples of several items, batch first."""
         return {
             "latents": self.latents.batch([item.index for item in items]),
-            "encoder_hidden_states": self.prompts.batch([self._wording(item) for item in items]),
+            **self.prompts.batch([self._wording(item) for item in items]),
         }
 
     def _wording(self, item: Item) -> int:

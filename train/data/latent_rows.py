@@ -3,7 +3,7 @@
 Legend: N samples, B samples of a batch, C channels, F frames, H height, W width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -46,11 +46,11 @@ class CachedRows:
     """Latents that :class:`vision.latents.LatentCache` made.
 
     Args:
-        table: latents, float32 of shape (C, F, H, W) each, or pixels in uint8.
+        table: ``{"latents": ...}`` each, float32 of shape (C, F, H, W), or pixels in uint8.
         keys: key in ``table`` of each sample.
     """
 
-    def __init__(self, table: TensorTable, keys: Sequence[int]) -> None:
+    def __init__(self, table: TensorTable, keys: Sequence[Hashable]) -> None:
         self._table, self._keys = table, keys
 
     def __len__(self) -> int:
@@ -58,5 +58,5 @@ class CachedRows:
 
     def batch(self, numbers: Sequence[int]) -> Tensor:
         """See :class:`LatentRows`."""
-        rows = torch.stack([self._table[self._keys[number]] for number in numbers])
+        rows = torch.stack([self._table[self._keys[number]]["latents"] for number in numbers])
         return to_unit_range(rows) if rows.dtype == torch.uint8 else rows

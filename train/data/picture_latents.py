@@ -4,13 +4,13 @@ Legend: C channels, H height, W width.
 """
 
 import hashlib
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor
 from tqdm import tqdm
 
+from train.data.bad_samples import report_bad
 from train.data.captioned_picture import CaptionedPicture, PictureListing
 from train.data.latent_rows import CachedRows
 from train.data.tensor_table import TensorTable
@@ -75,9 +75,11 @@ def prepare_latents(
         except UnreadableImageError as error:
             bad[number] = str(error)
             continue
-        table.put(number, latents, path)
+        table.put(number, {"latents": latents}, path)
         sizes[number] = size
-    _report([*listing.bad, *(bad[number] for number in sorted(bad))], len(sizes), max_bad_share)
+    report_bad(
+        "pictures", [*listing.bad, *(bad[number] for number in sorted(bad))], len(sizes), max_bad_share
+    )
     kept = sorted(sizes)
     captions = [listing.pictures[number].caption for number in kept]
     return PictureLatents(CachedRows(table, kept), captions, [sizes[number] for number in kept])
@@ -93,16 +95,3 @@ class _Pixels:
     def __call__(self) -> Tensor:
         image = decode_image(self.content, self.picture.name, self.channels)
         return to_tensor(resize_and_crop(image, *self.size))[:, None]  # (C, 1, H, W)
-
-
-def _report(bad: list[str], good: int, max_bad_share: float) -> None:
-    if not bad:
-        return
-    total = good + len(bad)
-    lines = "\n  ".join(bad)
-    if good == 0 or len(bad) > max_bad_share * total:
-        raise ValueError(
-            f"{len(bad)} of {total} pictures cannot be used, more than data.max_bad_share = "
-            f"{max_bad_share:g} allows; repair or remove them:\n  {lines}"
-        )
-    warnings.warn(f"{len(bad)} of {total} pictures cannot be used and are left out:\n  {lines}", stacklevel=3)

@@ -9,7 +9,7 @@ from train.data.item import Item
 
 
 class Prompts:
-    """Gives ``{"encoder_hidden_states": (L, D)}`` for each prompt.
+    """Gives the named tensors of each prompt's embedding.
 
     Args:
         prompts: the embeddings, one sample each.
@@ -26,4 +26,4 @@ class Prompts:
 
     def batch(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """The samples of several items, batch first."""
-        return {"encoder_hidden_states": self.prompts.batch([item.index for item in items])}
+        return self.prompts.batch([item.index for item in items])

@@ -1,6 +1,6 @@
-"""Tensors by key, in memory where they fit and on disk where they do not."""
+"""Named tensors by key, in memory where they fit and on disk where they do not."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 from torch import Tensor
@@ -11,7 +11,7 @@ MEMORY_LIMIT = 2**30
 
 
 class TensorTable:
-    """The first tensors stay in memory, up to a limit; the others are read when they are asked for.
+    """The first entries stay in memory, up to a limit; the others are read when they are asked for.
 
     Loader processes share the memory of their parent.
 
@@ -20,24 +20,22 @@ class TensorTable:
     """
 
     def __init__(self, memory_limit: int = MEMORY_LIMIT) -> None:
-        self._found: dict[Hashable, Tensor | Path] = {}
+        self._found: dict[Hashable, Mapping[str, Tensor] | Path] = {}
         self._free = memory_limit
 
-    def put(self, key: Hashable, tensor: Tensor, path: Path) -> None:
-        """Adds ``tensor``, the only one in the file ``path`` (:mod:`vision.latents.tensor_file`)."""
-        fits = tensor.nbytes <= self._free
+    def put(self, key: Hashable, tensors: Mapping[str, Tensor], path: Path) -> None:
+        """Adds what the file ``path`` (:mod:`vision.latents.tensor_file`) holds."""
+        size = sum(tensor.nbytes for tensor in tensors.values())
+        fits = size <= self._free
         if fits:
-            self._free -= tensor.nbytes
-        self._found[key] = tensor if fits else path
+            self._free -= size
+        self._found[key] = tensors if fits else path
 
-    def __getitem__(self, key: Hashable) -> Tensor:
-        """The tensor of ``key``.
+    def __getitem__(self, key: Hashable) -> Mapping[str, Tensor]:
+        """The tensors of ``key``.
 
         Raises:
-            ValueError: its file was damaged since it was added; the next run computes it anew.
+            ValueError: their file was damaged since they were added; the next run computes it anew.
         """
         found = self._found[key]
-        if isinstance(found, Tensor):
-            return found
-        (tensor,) = read_tensors(found)[0].values()
-        return tensor
+        return read_tensors(found)[0] if isinstance(found, Path) else found

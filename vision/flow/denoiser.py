@@ -40,6 +40,10 @@ class Denoiser(ABC):
             The velocity, float32, shape of ``x_t``.
         """
 
+    def as_times(self, values: Tensor, condition: Condition) -> Tensor:
+        """Numbers of the samples (B,), arranged as the times that the time embedder embeds."""
+        return values
+
     @abstractmethod
     def time_embedder(self) -> nn.Module:
         """The submodule whose output, of shape (B, width), is the embedding of the time."""

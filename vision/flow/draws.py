@@ -9,7 +9,7 @@ changes what a sample gets.
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,10 @@ class Draws:
     first: int = 0
     total: int = 1
     rank: int = 0
+
+    def split(self, parts: int) -> "Draws":
+        """The draws where each sample of the batch counts as so many, one after the other."""
+        return replace(self, first=parts * self.first, total=parts * self.total)
 
     def uniform(self, purpose: str, batch_size: int, stratified: bool = False) -> Tensor:
         """Uniform draws in [0, 1), float32, shape (B,), on the CPU.

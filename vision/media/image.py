@@ -15,8 +15,8 @@ from torch import Tensor
 
 from vision.whole_file import written_aside
 
-# What Pillow's decoders raise on damaged files, besides OSError.
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+#: What Pillow's decoders raise on damaged files, besides OSError.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
 
 class UnreadableImageError(ValueError):
@@ -50,7 +50,7 @@ def decode_image(content: bytes, name: str, channels: int = 3) -> Image.Image:
         with Image.open(BytesIO(content)) as opened:
             opened.load()
             image = ImageOps.exif_transpose(opened)
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{name}: not a whole picture ({error})") from error
     return _to_8_bits(image, name).convert("RGB" if channels == 3 else "L")
 
@@ -61,7 +61,7 @@ def image_size(content: bytes, name: str) -> tuple[int, int]:
         with Image.open(BytesIO(content)) as opened:
             width, height = opened.size
             turned = opened.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    except (*_DAMAGE, Image.DecompressionBombError) as error:
+    except (*DAMAGE, Image.DecompressionBombError) as error:
         raise UnreadableImageError(f"{name}: not a whole picture ({error})") from error
     return (width, height) if turned else (height, width)
 

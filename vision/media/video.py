@@ -29,7 +29,8 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
         uint8 of shape (3, F, H, W), and frames a second.
 
     Raises:
-        UnreadableVideoError: there is no such file, it is no video, or it is cut short.
+        UnreadableVideoError: there is no such file, it is no video, it is cut short, or its frames have
+            several sizes.
     """
     frames = []
     try:
@@ -44,11 +45,41 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
         raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
     if not frames or rate is None or len(frames) < declared:
         raise UnreadableVideoError(f"{path} is cut short: {len(frames)} of {declared} frames can be decoded")
+    for number, frame in enumerate(frames):
+        if frame.shape != frames[0].shape:
+            before, now = (f"{value.shape[0]}x{value.shape[1]}" for value in (frames[0], frame))
+            raise UnreadableVideoError(
+                f"{path} changes its size at frame {number}, from {before} to {now} (height x width); "
+                "write it anew with frames of one size"
+            )
     pixels = torch.from_numpy(np.stack(frames))  # (F, H, W, C)
     return pixels.permute(3, 0, 1, 2).contiguous(), float(rate)
 
 
-def write_video(pixels: Tensor, path: Path | str, frame_rate: float, quality: int = 18) -> None:
+def frame_count(path: Path | str) -> int:
+    """How many frames a video has by its head; nothing is decoded.
+
+    Raises:
+        UnreadableVideoError: there is no such file, it is no video, or its head does not say.
+    """
+    try:
+        with av.open(str(path)) as container:
+            count = container.streams.video[0].frames if container.streams.video else 0
+    except FFmpegError as error:
+        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+    if count < 1:
+        raise UnreadableVideoError(f"{path}: its head names no frames; write it anew as .mp4")
+    return count
+
+
+def write_video(
+    pixels: Tensor,
+    path: Path | str,
+    frame_rate: float,
+    quality: int = 18,
+    preset: str = "medium",
+    full_colour: bool = False,
+) -> None:
     """Writes an H.264 video, whole or not at all.
 
     Args:
@@ -57,8 +88,9 @@ def write_video(pixels: Tensor, path: Path | str, frame_rate: float, quality: in
         frame_rate: frames a second.
         quality: x264's constant rate factor, from 0 (lossless but for the colour space) to 51; 18 looks
             like the original.
-
-    Colours are kept at half resolution, as players expect, unless a side is odd.
+        preset: x264's; from "ultrafast" to "veryslow", files of one quality get smaller.
+        full_colour: keep colours at full resolution, which browsers do not play. By default they have half of
+            it, as players expect, unless a side is odd.
     """
     path = Path(path)
     if path.suffix.lower() != ".mp4":
@@ -69,8 +101,9 @@ def write_video(pixels: Tensor, path: Path | str, frame_rate: float, quality: in
     with written_aside(path) as aside, av.open(str(aside), "w") as container:
         stream: Any = container.add_stream("libx264", rate=Fraction(frame_rate).limit_denominator(1001))
         stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv444p" if frames.shape[1] % 2 or frames.shape[2] % 2 else "yuv420p"
-        stream.options = {"crf": str(quality)}
+        whole = full_colour or frames.shape[1] % 2 or frames.shape[2] % 2
+        stream.pix_fmt = "yuv444p" if whole else "yuv420p"
+        stream.options = {"crf": str(quality), "preset": preset}
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())

@@ -10,9 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-#: Raised whenever what :func:`encode_prompt` computes changes, so that older cache files are left alone.
-CODE_VERSION = 1
-
 
 def encode_prompts(tokenizer: Any, text_encoder: Any, prompts: Sequence[str], max_length: int) -> Tensor:
     """Last hidden states of prompts, zero after the end of each.

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vision.transformer.attention import attention
 from vision.transformer.conditioning import Conditioning
 from vision.transformer.context import BlockContext
+from vision.transformer.layer_cache import KeyValue
 from vision.transformer.normalization import HeadNorm
 
 
@@ -29,14 +30,21 @@ class Attention(nn.Module):
         fused: whether the projections of one input are computed as one product.
     """
 
-    def __init__(self, width: int, heads: int, eps: float, image_width: int | None = None) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        eps: float,
+        image_width: int | None = None,
+        out_width: int | None = None,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.fused = False
         self.to_q = nn.Linear(width, width)
         self.to_k = nn.Linear(width, width)
         self.to_v = nn.Linear(width, width)
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
+        self.to_out = nn.ModuleList([nn.Linear(width, out_width or width)])
         self.norm_q = HeadNorm(width, eps=eps)
         self.norm_k = HeadNorm(width, eps=eps)
         self.add_k_proj = self.add_v_proj = None
@@ -48,6 +56,15 @@ class Attention(nn.Module):
     def split_heads(self, x: Tensor) -> Tensor:
         """(B, L, D) to (B, L, H, E)."""
         return x.unflatten(-1, (self.heads, -1))
+
+    def project(self, x: Tensor, rotary: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value (B, L, H, E) of tokens (B, L, D) that attend to each other."""
+        if self.fused:
+            query, key, value = project_together(x, self.to_q, self.to_k, self.to_v)
+        else:
+            query, key, value = self.to_q(x), self.to_k(x), self.to_v(x)
+        query = self.norm_q(query, self.heads, rotary)
+        return query, self.norm_k(key, self.heads, rotary), self.split_heads(value)
 
     def check_plain(self) -> None:
         """Checks that the projections can be computed together.
@@ -68,13 +85,9 @@ class SelfAttention(Attention):
 
     def forward(self, x: Tensor, context: BlockContext) -> Tensor:
         """(B, L, D) to (B, L, D)."""
-        if self.fused:
-            query, key, value = project_together(x, self.to_q, self.to_k, self.to_v)
-        else:
-            query, key, value = self.to_q(x), self.to_k(x), self.to_v(x)
-        query = self.norm_q(query, self.heads, context.rotary)
-        key = self.norm_k(key, self.heads, context.rotary)
-        value = self.split_heads(value)
+        query, key, value = self.project(x, context.rotary)
+        if context.cache is not None:
+            key, value = context.cache.extend("self", key, value)
         attended = attention(query, key, value, mask=context.attention_mask, backend=context.backend)
         return self.to_out[0](attended.flatten(2))
 
@@ -84,23 +97,30 @@ class CrossAttention(Attention):
 
     def forward(self, x: Tensor, context: BlockContext, conditioning: Iterable[Conditioning] = ()) -> Tensor:
         """(B, L, D) to (B, L, D); ``conditioning`` works on the attended values."""
-        text, image = context.encoder_hidden_states, context.image_hidden_states
         query = self.norm_q(self.to_q(x), self.heads)
-        key, value = self._key_value(text, self.to_k, self.to_v)
-        attended = attention(
-            query, self.norm_k(key, self.heads), self.split_heads(value), backend=context.backend
-        )
-        if image is not None and self.add_k_proj is not None and self.add_v_proj is not None:
-            key, value = self._key_value(image, self.add_k_proj, self.add_v_proj)
-            attended = attended + attention(
-                query,
-                self.norm_added_k(key, self.heads),
-                self.split_heads(value),
-                backend=context.backend,
-            )
+        keys_values = self._keys_values if context.cache is None else self._remembered_keys_values
+        attended = None
+        for key, value in keys_values(context):
+            update = attention(query, key, value, backend=context.backend)
+            attended = update if attended is None else attended + update
+        assert attended is not None
         for module in conditioning:
             attended = module(attended, query, context)
         return self.to_out[0](attended.flatten(2))
 
-    def _key_value(self, x: Tensor, to_key: nn.Module, to_value: nn.Module) -> tuple[Tensor, ...]:
+    def _remembered_keys_values(self, context: BlockContext) -> list[KeyValue]:
+        assert context.cache is not None
+        return context.cache.once("cross", lambda: self._keys_values(context))
+
+    def _keys_values(self, context: BlockContext) -> list[KeyValue]:
+        """Keys and values (B, M, H, E) of the prompt and, if there is one, of the picture."""
+        text, image = context.encoder_hidden_states, context.image_hidden_states
+        key, value = self._project_context(text, self.to_k, self.to_v)
+        found = [(self.norm_k(key, self.heads), self.split_heads(value))]
+        if image is not None and self.add_k_proj is not None and self.add_v_proj is not None:
+            key, value = self._project_context(image, self.add_k_proj, self.add_v_proj)
+            found.append((self.norm_added_k(key, self.heads), self.split_heads(value)))
+        return found
+
+    def _project_context(self, x: Tensor, to_key: nn.Module, to_value: nn.Module) -> tuple[Tensor, ...]:
         return project_together(x, to_key, to_value) if self.fused else (to_key(x), to_value(x))

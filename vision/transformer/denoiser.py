@@ -3,11 +3,13 @@
 from torch import Tensor, nn
 
 from vision.flow.denoiser import Condition, Denoiser
+from vision.lora.shared_base import base_of
 from vision.transformer.model import VideoTransformer
 
 
 class VideoTransformerDenoiser(Denoiser):
-    """:class:`VideoTransformer`, bare or wrapped (DDP, FSDP2), behind the call of a denoiser.
+    """:class:`VideoTransformer`, bare, wrapped (DDP, FSDP2) or a view of a shared one, behind the call of a
+    denoiser.
 
     A condition holds ``encoder_hidden_states`` (B, M, text_dim) and may hold any further argument of the
     model's forward by name (``encoder_hidden_states_image``, inputs of its conditioning modules).
@@ -25,9 +27,10 @@ class VideoTransformerDenoiser(Denoiser):
         Raises:
             TypeError: the network is wrapped; ask before wrapping.
         """
-        if not isinstance(self.network, VideoTransformer):
+        network = base_of(self.network)
+        if not isinstance(network, VideoTransformer):
             raise TypeError(
-                f"the time embedder is asked of a VideoTransformer, not of a {type(self.network).__name__}; "
+                f"the time embedder is asked of a VideoTransformer, not of a {type(network).__name__}; "
                 "build what needs it before the network is wrapped"
             )
-        return self.network.condition_embedder.time_embedder
+        return network.condition_embedder.time_embedder

@@ -5,6 +5,7 @@ tokens that share a timestep, M context tokens.
 """
 
 import math
+from collections.abc import Iterable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,7 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.embeddings import PixArtAlphaTextProjection, TimestepEmbedding
 from torch import Tensor, nn
 
+from vision.transformer.conditioning import Conditioning
 from vision.transformer.normalization import LayerNorm
 
 
@@ -80,17 +82,23 @@ class ConditionEmbedder(nn.Module):
         if image_dim is not None:
             self.image_embedder = ImageEmbedder(image_dim, width, pos_embed_seq_len)
 
-    def embed_time(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+    def embed_time(
+        self, timestep: Tensor, further: Iterable[Conditioning], conditions: Mapping[str, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """The embedding of the time (B, G, D), and the six modulations of a block (B, G, 6, D).
 
         Args:
             timestep: in [0, 1000], shape (B,) for G = 1, or (B, G).
+            further: modules of the slot ``time_embedding``.
+            conditions: what they read.
         """
         # Rounding a timestep near 1000 to bfloat16 would move it by up to 2.
         with torch.autocast(timestep.device.type, enabled=False):
             frequencies = sinusoid(timestep, self.freq_dim)
             embedding = self.time_embedder(frequencies.to(self.time_embedder.linear_1.weight.dtype))
-        embedding = embedding.unsqueeze(1) if timestep.ndim == 1 else embedding
+            embedding = embedding.unsqueeze(1) if timestep.ndim == 1 else embedding
+            for module in further:
+                embedding = module(embedding, conditions)
         projected = self.time_proj(F.silu(embedding).to(self.time_proj.weight.dtype))
         return embedding, projected.unflatten(-1, (6, -1))
 

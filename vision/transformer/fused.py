@@ -1,4 +1,4 @@
-"""Elementwise steps of a block with backward passes written by hand.
+"""Elementwise steps of a block with derivatives written by hand: backward, and forward (jvp).
 
 A small model on a CPU spends as long in elementwise passes as in matrix products, and what autograd
 makes of the composite operations takes up to three times as many passes as the derivatives need.
@@ -26,6 +26,8 @@ class AddScaled(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
         ctx.save_for_backward(x, factor)
+        ctx.save_for_forward(x, factor)
+        ctx.set_materialize_grads(False)
         ctx.base_shape = base.shape
         return torch.addcmul(base, x, factor)
 
@@ -39,6 +41,19 @@ class AddScaled(torch.autograd.Function):
             grad * factor if wanted[1] else None,
             (grad * x).sum_to_size(factor.shape) if wanted[2] else None,
         )
+
+    @staticmethod
+    def jvp(ctx: Any, base: Tensor | None, x: Tensor | None, factor: Tensor | None) -> Tensor:
+        """Tangent of the output from those of the inputs."""
+        of_x, of_factor = ctx.saved_tensors
+        result = torch.zeros_like(of_x)
+        if base is not None:
+            result += base
+        if x is not None:
+            result.addcmul_(x, of_factor)
+        if factor is not None:
+            result.addcmul_(of_x, factor)
+        return result
 
 
 class NormRotate(torch.autograd.Function):
@@ -55,12 +70,20 @@ class NormRotate(torch.autograd.Function):
         norm = torch.linalg.vector_norm(wide, dim=-1, keepdim=True)
         inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_()  # (B, L, 1)
         ctx.save_for_backward(x, weight, inverse, table)
-        result = (wide * inverse).mul_(weight).unflatten(-1, (heads, -1))
+        ctx.save_for_forward(x, weight, inverse, table)
+        ctx.set_materialize_grads(False)
+        ctx.heads = heads
+        return NormRotate._arrange((wide * inverse).mul_(weight), heads, table, x.dtype)
+
+    @staticmethod
+    def _arrange(wide: Tensor, heads: int, table: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Splits (B, L, D), which it may overwrite, into heads and rotates them."""
+        result = wide.unflatten(-1, (heads, -1))
         if table is not None:
             torch.view_as_complex(result.unflatten(-1, (-1, 2))).mul_(
                 torch.view_as_complex(table).unsqueeze(1)
             )
-        return result.transpose(1, 2).to(x.dtype, memory_format=torch.contiguous_format).transpose(1, 2)
+        return result.transpose(1, 2).to(dtype, memory_format=torch.contiguous_format).transpose(1, 2)
 
     @staticmethod
     @once_differentiable
@@ -79,6 +102,16 @@ class NormRotate(torch.autograd.Function):
         grad_x = grad.mul_(wide_weight).mul_(inverse).addcmul_(wide, along, value=-1)
         return grad_x.to(x.dtype).view_as(x), grad_weight, None, None, None
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, weight: Tensor | None, *constant: None) -> Tensor:
+        """``R w (r u - x r^3 mean(x u))`` for a tangent ``u`` of ``x``; the weights have none."""
+        assert weight is None, "norm_rotate has no forward derivative with respect to its weights"
+        x, of_weight, inverse, table = ctx.saved_tensors
+        wide, u = x.float(), tangent.float()
+        along = (wide * u).mean(-1, keepdim=True) * inverse.pow(3)  # (B, L, 1)
+        change = (u * inverse).addcmul_(wide, along, value=-1).mul_(of_weight)
+        return NormRotate._arrange(change, ctx.heads, table, x.dtype)
+
 
 class TanhGelu(torch.autograd.Function):
     """GELU's tanh form as ``x sigmoid(z)`` with ``z = sqrt(8 / pi) (x + 0.044715 x^3)``, in float32.
@@ -91,6 +124,7 @@ class TanhGelu(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor) -> Tensor:
         x = x.contiguous()
         ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
         result = torch.empty_like(x)
         for piece, target in zip(x.view(-1).split(_PIECE), result.view(-1).split(_PIECE), strict=True):
             wide = piece.float()
@@ -105,9 +139,17 @@ class TanhGelu(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         return torch.ops.aten.gelu_backward(grad, x, approximate="tanh")
 
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        """The derivative is diagonal, so forward and backward are one product."""
+        (x,) = ctx.saved_tensors
+        return torch.ops.aten.gelu_backward(tangent.contiguous(), x, approximate="tanh")
+
 
 def add_scaled(base: Tensor, x: Tensor, factor: Tensor) -> Tensor:
     """``base + x factor`` of tensors that broadcast to the shape of ``x``."""
+    if torch.compiler.is_compiling():  # its tracer knows no forward derivatives, and fuses this by itself
+        return torch.addcmul(base, x, factor)
     return AddScaled.apply(base, x, factor)  # type: ignore[reportReturnType]
 
 

@@ -9,28 +9,36 @@ import os
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, FrozenDict, register_to_config
+from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.loaders.peft import PeftAdapterMixin
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.utils.peft_utils import apply_lora_scale
 from torch import Tensor, nn
 
+from vision.transformer.actions import Actions
 from vision.transformer.attention import Mask, find_backend
 from vision.transformer.attention_layer import Attention
 from vision.transformer.block import TransformerBlock
-from vision.transformer.conditioning import Conditioning, find_conditioning
+from vision.transformer.cache import KVCache
+from vision.transformer.causal import CausalMixin
+from vision.transformer.conditioned import ConditionedMixin
 from vision.transformer.context import BlockContext
 from vision.transformer.embedding import ConditionEmbedder, PatchEmbedding
+from vision.transformer.guide_cache import GuideCache
+from vision.transformer.initialization import reset_layers, reset_patches, zero
 from vision.transformer.normalization import LayerNorm, modulate
 from vision.transformer.original import OriginalFormatMixin
+from vision.transformer.prediction import checked_prediction_type, velocity_from_sample
 from vision.transformer.rotary import RotaryEmbedding
+from vision.transformer.timed_text import TIMED_TEXT, TIMED_TEXT_TOKENS
+from vision.transformer.vace import CONTROL_CHANNELS, VACE
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 # Classes whose folders hold the same parameters under the same names.
-_LOADABLE = ("VideoTransformer", "WanTransformer3DModel")
+_LOADABLE = ("VideoTransformer", "WanTransformer3DModel", "WanVACETransformer3DModel")
 _HUB_ARGUMENTS = (
     "cache_dir",
     "force_download",
@@ -42,12 +50,14 @@ _HUB_ARGUMENTS = (
 )
 
 
-class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormatMixin):
+class VideoTransformer(
+    ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormatMixin, CausalMixin, ConditionedMixin
+):
     """Wan's video transformer, with slots for further conditions.
 
-    Config fields and parameter names are those of diffusers' ``WanTransformer3DModel``: a folder saved by
-    one class loads with the other, and their outputs are equal up to float32 rounding. A picture is a
-    video of one frame.
+    Config fields and parameter names are those of diffusers' ``WanTransformer3DModel``, with context blocks
+    those of ``WanVACETransformer3DModel``: a folder saved by one class loads with the other, and their
+    outputs are equal up to float32 rounding. A picture is a video of one frame.
 
     Args:
         patch_size: extent of a token in frames, rows and columns of the latents.
@@ -66,13 +76,21 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         added_kv_proj_dim: width of the picture tokens in cross-attention, which is D; None without them.
         rope_max_seq_len: longest side of the token grid.
         pos_embed_seq_len: picture tokens of first and last frame together, where they have positions.
+        vace_layers: blocks that get a hint from VACE's context blocks (:mod:`vision.transformer.vace`); None
+            for a model without them.
+        vace_in_channels: channels of the control latents; None for 96, those of the releases.
         conditioning: options of each conditioning module by its registered name; the option ``blocks``
             lists the blocks that have it (all, if left out). See :mod:`vision.transformer.conditioning`.
+        causal: ``chunk`` and ``window`` of :class:`~vision.transformer.causal.Causality`, for a model that
+            makes a video part by part; None for one whose frames all see each other.
+        prediction_type: ``"sample"`` has the output layer predict clean latents, from which the velocity
+            follows (:func:`vision.transformer.prediction.velocity_from_sample`); None the velocity itself,
+            as all released weights do.
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["TransformerBlock"]
-    _repeated_blocks: ClassVar[list[str]] = ["TransformerBlock"]
+    _no_split_modules: ClassVar[list[str]] = ["TransformerBlock", "VaceBlock", "GuiderBlock"]
+    _repeated_blocks: ClassVar[list[str]] = ["TransformerBlock", "VaceBlock", "GuiderBlock"]
     _skip_layerwise_casting_patterns: ClassVar[list[str]] = ["patch_embedding", "condition_embedder", "norm"]
     _keep_in_fp32_modules: ClassVar[list[str]] = [
         "time_embedder",
@@ -102,7 +120,11 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         added_kv_proj_dim: int | None = None,
         rope_max_seq_len: int = 1024,
         pos_embed_seq_len: int | None = None,
+        vace_layers: list[int] | None = None,
+        vace_in_channels: int | None = None,
         conditioning: dict[str, dict[str, Any]] | None = None,
+        causal: dict[str, Any] | None = None,
+        prediction_type: str | None = None,
     ) -> None:
         super().__init__()
         if qk_norm != "rms_norm_across_heads":
@@ -119,12 +141,20 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         self.norm_out = LayerNorm(width, eps, elementwise_affine=False)
         self.proj_out = nn.Linear(width, (out_channels or in_channels) * math.prod(self.patch_size))
         self.scale_shift_table = nn.Parameter(torch.randn(1, 2, width) / width**0.5)
-        self.hints = nn.ModuleDict()
         self.gradient_checkpointing = False
         self.attention_backend: str | None = None
-        self._set_conditioning({})
+        self._open_slots()
+        self.prediction_type = checked_prediction_type(prediction_type)
+        self.set_field("prediction_type", prediction_type)
+        if vace_layers:
+            channels = CONTROL_CHANNELS if vace_in_channels is None else vace_in_channels
+            self._plug_in(VACE, None, {"vace_layers": list(vace_layers), "vace_in_channels": channels})
         for name, options in (conditioning or {}).items():
-            self.add_conditioning(name, **options)
+            of_class = {option: value for option, value in options.items() if option != "blocks"}
+            self._plug_in(name, options.get("blocks"), of_class)
+        self.unset_causal()
+        if causal:
+            self.set_causal(**causal)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> "Self":
@@ -167,7 +197,10 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         return_dict: bool = True,
         attention_kwargs: dict[str, Any] | None = None,
         attention_mask: Mask | None = None,
-        **conditions: Tensor | None,
+        cache: KVCache | None = None,
+        past: Tensor | None = None,
+        guide_cache: GuideCache | None = None,
+        **conditions: Tensor | Actions | None,
     ) -> Transformer2DModelOutput | tuple[Tensor]:
         """Predicts the velocity.
 
@@ -181,15 +214,23 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
             return_dict: whether to return an output object instead of a tuple.
             attention_kwargs: ``{"scale": s}`` scales the active LoRAs, as in diffusers.
             attention_mask: of the self-attention: boolean, broadcast to (B, heads, L, L), true where a
-                query sees a key, or a flex ``BlockMask``.
-            conditions: inputs of the conditioning modules by name; None stands for absent.
+                query sees a key, or a flex ``BlockMask``. A causal model makes its own.
+            cache: for a causal model, the memory of a stream: ``hidden_states`` are its next latent frames,
+                at most a chunk of them, and see those kept in it. See :class:`KVCache`.
+            past: for a causal model, the same video clean, shape of ``hidden_states``: each chunk sees the
+                clean chunks before its own, at time 0, in place of the noisy ones (teacher forcing), so that
+                one pass is a step of a stream for every chunk.
+            guide_cache: keeps what a guider made of its conditions for the next steps. See
+                :class:`~vision.transformer.guide_cache.GuideCache`.
+            conditions: inputs of the conditioning modules by name; None stands for absent. ``actions``, an
+                :class:`Actions`, stands for its ``sticks`` and ``buttons``.
 
         Returns:
-            ``sample`` of shape (B, out_channels, F, H, W).
+            ``sample`` of shape (B, out_channels, F, H, W), the velocity.
 
         Raises:
             ValueError: latents that the patches do not tile, a timestep of another shape, a condition
-                that no module of this model reads.
+                that no module of this model reads, a cache or mask that does not fit the model.
         """
         batch, _, *size = hidden_states.shape
         if any(length % patch for length, patch in zip(size, self.patch_size, strict=True)):
@@ -201,23 +242,47 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
         grid = (frames, rows, columns)
         self._check_timestep(timestep, batch, grid)
 
-        tokens = self.patch_embedding(hidden_states.to(self.patch_embedding.weight.dtype))
-        tokens = tokens.flatten(2).transpose(1, 2)  # (B, L, D)
-        embedding, modulation = self.condition_embedder.embed_time(timestep)
-        image = self._embed_image(encoder_hidden_states_image)
+        start = 0 if cache is None else cache.start
+        tokens, rotary = self._embed_patches(hidden_states), self.rope(grid, hidden_states.device, start)
+        times = timestep
+        if past is not None:
+            self._check_past(past, hidden_states)
+            tokens, rotary = torch.cat([self._embed_patches(past), tokens], 1), torch.cat([rotary, rotary])
+            times = timestep if timestep.ndim > 1 else timestep.unsqueeze(1).expand(-1, frames)
+            times = torch.cat([torch.zeros_like(times), times], 1)
+        layers = self.open_cache(cache, batch, grid)
+        known = self._known_conditions(conditions)
+        self._begin_guide(guide_cache, grid, encoder_hidden_states, known)
+        if TIMED_TEXT in known:
+            known[TIMED_TEXT_TOKENS] = self.condition_embedder.embed_text(known[TIMED_TEXT])
+        for shared in self._shared_inputs():
+            known |= shared(known, tokens, grid, cache, past is not None)
+        embedding, modulation = self.condition_embedder.embed_time(
+            times,
+            self.time_conditioning.values(),  # type: ignore[reportArgumentType]
+            known,
+        )
+        text, image = self._embed_prompt(encoder_hidden_states, encoder_hidden_states_image, cache)
+        token_mask, frame_mask = self.causal_masks(
+            grid, tokens.device, attention_mask, cache, with_past=past is not None
+        )
         context = BlockContext(
-            encoder_hidden_states=self.condition_embedder.embed_text(encoder_hidden_states),
+            encoder_hidden_states=text,
             image_hidden_states=image,
             modulation=modulation,
-            rotary=self.rope(grid, tokens.device),
-            grid=grid,
-            attention_mask=attention_mask,
+            rotary=rotary,
+            grid=grid if past is None else (2 * frames, rows, columns),
+            attention_mask=token_mask,
             backend=self.attention_backend,
-            conditions=self._known_conditions(conditions),
+            conditions=known,
+            frame_mask=frame_mask,
+            guide_cache=guide_cache,
         )
 
-        hints = [hint(tokens, context) for hint in self.hints.values()]
+        hints = self._all_hints(tokens, context)
         for number, block in enumerate(self.blocks):
+            if layers is not None:
+                context = context._replace(cache=layers[number])
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 assert self._gradient_checkpointing_func is not None
                 tokens = self._gradient_checkpointing_func(block, tokens, context)
@@ -227,12 +292,32 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
                 if number in hint:
                     tokens = tokens + hint[number]
 
+        if past is not None:
+            tokens, embedding = (half.chunk(2, dim=1)[1] for half in (tokens, embedding))
         shift, scale = (embedding.unsqueeze(2) + self.scale_shift_table.float()).unbind(2)  # (B, G, D)
         tokens = modulate(self.norm_out(tokens), (1 + scale).to(tokens.dtype), shift.to(tokens.dtype))
         patches = self.proj_out(tokens).unflatten(2, (*self.patch_size, -1)).unflatten(1, grid)
         # (B, F', H', W', f, h, w, C) to (B, C, F, H, W)
         sample = patches.permute(0, 7, 1, 4, 2, 5, 3, 6).flatten(6, 7).flatten(4, 5).flatten(2, 3)
+        if self.prediction_type == "sample":
+            sample = velocity_from_sample(hidden_states, sample, timestep, grid, self.patch_size)
         return Transformer2DModelOutput(sample=sample) if return_dict else (sample,)
+
+    def _embed_patches(self, latents: Tensor) -> Tensor:
+        """Tokens (B, L, D) of latents (B, C, F, H, W)."""
+        return self.patch_embedding(latents.to(self.patch_embedding.weight.dtype)).flatten(2).transpose(1, 2)
+
+    def _check_past(self, past: Tensor, hidden_states: Tensor) -> None:
+        if past.shape != hidden_states.shape:
+            raise ValueError(
+                f"past has shape {tuple(past.shape)}, expected that of hidden_states, "
+                f"{tuple(hidden_states.shape)}"
+            )
+        beside = [*self.guides, *self.hints, *([VACE] if self.vace_blocks is not None else [])]
+        if beside:
+            raise ValueError(
+                f"a past was given to a model with {', '.join(beside)}, which has no place for it"
+            )
 
     def _check_timestep(self, timestep: Tensor, batch: int, grid: tuple[int, int, int]) -> None:
         tokens = math.prod(grid)
@@ -242,6 +327,14 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
                 f"({batch},), ({batch}, {grid[0]}) or ({batch}, {tokens})"
             )
 
+    def _embed_prompt(
+        self, text: Tensor, image: Tensor | None, cache: KVCache | None
+    ) -> tuple[Tensor, Tensor | None]:
+        def embed() -> tuple[Tensor, Tensor | None]:
+            return self.condition_embedder.embed_text(text), self._embed_image(image)
+
+        return embed() if cache is None else cache.embed_prompt((text, image), embed)
+
     def _embed_image(self, features: Tensor | None) -> Tensor | None:
         if features is None:
             return None
@@ -249,92 +342,29 @@ class VideoTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin, OriginalFormat
             raise ValueError("picture features were given to a model without image_dim in its config")
         return self.condition_embedder.image_embedder(features)
 
-    @property
-    def condition_names(self) -> set[str]:
-        """Names of the further conditions that the conditioning modules of this model read."""
-        kinds = map(find_conditioning, self.config.get("conditioning") or {})
-        return {name for kind in kinds for name in kind.inputs}
-
-    def _known_conditions(self, conditions: dict[str, Tensor | None]) -> dict[str, Tensor]:
-        if unknown := conditions.keys() - self.condition_names:
-            raise ValueError(
-                f"this model reads no condition called {sorted(unknown)}; "
-                f"it reads {sorted(self.condition_names) or 'none'}"
-            )
-        return {name: value for name, value in conditions.items() if value is not None}
-
-    def add_conditioning(self, name: str, blocks: list[int] | None = None, **options: Any) -> None:
-        """Plugs a fresh conditioning module into its slot; the output stays as it is until it is trained.
-
-        Args:
-            name: the name under which its class is registered.
-            blocks: numbers of the blocks that get one; None for all. Not for residual hints.
-            options: arguments of the class.
-
-        Raises:
-            ValueError: an unknown name, one that the model has already, or a block that does not exist.
-        """
-        present = dict(self.config.get("conditioning") or {})
-        if name in present:
-            raise ValueError(f"the model has a conditioning module {name!r} already")
-        kind = find_conditioning(name)
-        like = self.patch_embedding.weight
-        if kind.slot == "residual_hints":
-            if blocks is not None:
-                raise ValueError(
-                    f"{name!r} gives residual hints and lives beside the blocks; leave out 'blocks'"
-                )
-            self.hints[name] = kind(self.config, **options).to(like.device, like.dtype)
-            present[name] = options
-        else:
-            numbers = range(len(self.blocks)) if blocks is None else blocks
-            if missing := [number for number in numbers if not 0 <= number < len(self.blocks)]:
-                raise ValueError(f"{name!r} is wanted in blocks {missing}; there are {len(self.blocks)}")
-            for number in numbers:
-                block = cast(TransformerBlock, self.blocks[number])
-                block.conditioning[name] = kind(self.config, **options).to(like.device, like.dtype)
-            present[name] = options if blocks is None else {"blocks": list(blocks), **options}
-        self._set_conditioning(present)
-
-    def _set_conditioning(self, conditioning: dict[str, dict[str, Any]]) -> None:
-        # Without modules the field is left out, so that diffusers' class reads the config without a warning.
-        fields = {name: value for name, value in self.config.items() if name != "conditioning"}
-        # diffusers' from_config passes over fields that are said to be at their default.
-        at_default = [name for name in fields.get("_use_default_values", []) if name != "conditioning"]
-        fields["_use_default_values"] = at_default
-        self._internal_dict = FrozenDict({**fields, "conditioning": conditioning} if conditioning else fields)
-
     @torch.no_grad()
     def init_weights(self) -> None:
         """Fresh weights for training from scratch, as the original Wan draws them.
 
         Linear layers and patches: Xavier uniform, zero bias; embeddings of time and prompt: N(0, 0.02);
-        modulation tables: N(0, 1 / D); output layer and conditioning: zero, so the first prediction is 0.
+        modulation tables: N(0, 1 / D); output layer and conditioning: zero, so what is first predicted is 0.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LayerNorm | nn.RMSNorm) and module.elementwise_affine:
-                module.reset_parameters()
-        nn.init.xavier_uniform_(self.patch_embedding.weight.flatten(1))
-        assert self.patch_embedding.bias is not None
-        nn.init.zeros_(self.patch_embedding.bias)
+        reset_layers(self)
+        reset_patches(self.patch_embedding)
         for embedder in (self.condition_embedder.text_embedder, self.condition_embedder.time_embedder):
             for layer in (embedder.linear_1, embedder.linear_2):
                 nn.init.normal_(layer.weight, std=0.02)
         width = self.scale_shift_table.shape[-1]
         for module in (self, *self.blocks):
             nn.init.normal_(module.scale_shift_table, std=width**-0.5)  # type: ignore[reportArgumentType]
-        nn.init.zeros_(self.proj_out.weight)
-        nn.init.zeros_(self.proj_out.bias)
-        for module in self.modules():
-            if isinstance(module, Conditioning):
-                module.reset_parameters()
+        zero(self.proj_out)
+        for module in self._plugged_in():
+            module.reset_parameters()
 
     def set_attention_backend(self, backend: str | None) -> None:
         """Uses one attention backend in all blocks; None gives back the choice by device and type.
+
+        Conditioning modules that attend over frames alone, to a few keys, keep the choice by device and type.
 
         Raises:
             AttentionBackendError: an unknown backend, or one that is not installed.
