@@ -12,11 +12,20 @@ FASHION := --prompts configs/prompts/fashion_classes.txt --metrics checkpoints/f
 export MALLOC_MMAP_THRESHOLD_ := 4294967296
 export MALLOC_TRIM_THRESHOLD_ := 8589934592
 
-.PHONY: setup demo test test-slow lint bench bench-transformer bench-fashion clean
+WORLD := checkpoints/world-student
+
+# Fashion-MNIST's training files, for the methods that are trained on pictures.
+DATA ?= data/fashion-mnist
+# Recorded clips of the world's benchmark.
+CLIPS ?= outputs/fps
+
+.PHONY: setup demo demo-world test test-slow lint bench bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring \
+	bench-distill bench-world bench-play bench-placement chromium clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo               distil the embedded 50-step model into a 4-step one (about five minutes on two cores)"
+	@echo "make demo-world         a scripted play of the embedded world beside the engine's own frames"
 	@echo "make test | test-slow   the tests | the ones that take minutes"
 	@echo "make lint               ruff and pyright"
 	@echo "make bench              every benchmark; results in benchmarks/results/"
@@ -26,6 +35,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit('Atelier needs Python 3.10 or newer, found ' + sys.version.split()[0] if sys.version_info < (3, 10) else 0)"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e ".[dev]"
+# MediaPipe brings an OpenCV that needs libGL, which fresh servers lack; this puts the same without it in its place.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) --no-deps --force-reinstall \
+		opencv-python-headless
 	touch $(STAMP)
 
 setup: $(STAMP)
@@ -39,10 +51,26 @@ demo: setup
 		--arm "this student, 4 steps" outputs/demo/run/final 4 \
 		--arm "released student, 4 steps" checkpoints/fashion-student 4
 
-test: setup
+demo-world: setup
+	$(BIN)/python -m vision.world.scripted configs/world/tour.json --out outputs/demo-world/engine
+	$(BIN)/python -m infer.world --model $(WORLD) --frames outputs/demo-world/engine/video.mp4 \
+		--actions outputs/demo-world/engine/actions_raw.parquet --out outputs/demo-world/clip.mp4 \
+		--overlay --beside --overwrite
+	@echo "engine at the left, the world at the right: outputs/demo-world/clip.mp4 and clip.png"
+	@echo "play it yourself: $(BIN)/python -m infer.play --model $(WORLD)"
+
+# The page of infer.play is tested in a real browser; without one its tests fail and say so.
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || \
+		{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+			{ apt-get install -y --no-install-recommends chromium chromium-driver || \
+				{ apt-get update && apt-get install -y --no-install-recommends chromium chromium-driver; }; }; } || \
+		echo "The tests of infer.play need chromium and chromedriver: apt-get install chromium chromium-driver"
+
+test: setup chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
-test-slow: setup
+test-slow: setup chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --timeout 3600
 
 lint: setup
@@ -50,16 +78,44 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: bench-transformer bench-fashion
+bench: bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-play \
+	bench-placement
 
 bench-transformer: setup
 	$(BIN)/python -m benchmarks.transformer
+
+bench-memory: setup
+	$(BIN)/python -m benchmarks.memory_plans
+
+bench-autoencoder: setup
+	$(BIN)/python -m benchmarks.video_autoencoder checkpoints/world-autoencoder
 
 bench-fashion: setup
 	$(BIN)/python -m infer.compare $(FASHION) --samples 5000 --out benchmarks/results/fashion --overwrite \
 		--arm "teacher, 50 steps" checkpoints/fashion-teacher 50 \
 		--arm "teacher, 4 steps" checkpoints/fashion-teacher 4 \
 		--arm "student, 4 steps" checkpoints/fashion-student 4
+
+# Hours on two cores; it goes on where it stopped. `make bench-distill QUICK=--quick` takes 20 minutes.
+bench-distill: setup
+	$(BIN)/python -m benchmarks.distillation --data $(DATA) $(QUICK)
+
+# Hours on two cores; it goes on where it stopped. Records the clips first, if there are none.
+bench-world: setup
+	test -f $(CLIPS)/contact_sheet.png || $(BIN)/python -m vision.world.record --out $(CLIPS) --clips 3000 --workers 2
+	$(BIN)/python -m benchmarks.world --data $(CLIPS)/train $(QUICK)
+
+# Minutes, with the world that is played; --model and --minutes choose another, or less.
+bench-play: setup
+	$(BIN)/python -m benchmarks.play $(PLAY)
+
+# The acceptance alone, on one thread: .venv/bin/python -m benchmarks.ring --variants dmd-x2 cdm
+bench-ring: setup
+	$(BIN)/python -m benchmarks.ring
+
+# Most of an hour on one thread; it goes on where it stopped. `make bench-placement QUICK=--quick` takes a minute.
+bench-placement: setup
+	$(BIN)/python -m benchmarks.placement $(QUICK)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist outputs/demo

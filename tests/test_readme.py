@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import pytest
 import torch
 
 from train.data.idx import write_idx
-from vision import TextToImagePipeline
+from vision import TextToImagePipeline, WorldPipeline
+from vision.world.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,9 +42,19 @@ SHORT = [
 ]
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten clips from the engine: eight to train on, one on an unseen map, one of the other game."""
+    folder = tmp_path_factory.mktemp("fps")
+    record(folder, 10)
+    return folder
+
+
 @pytest.fixture
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def elsewhere(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the repository's configs and checkpoints in it, so that outputs/ is not the user's."""
+    (tmp_path / "outputs").mkdir()
+    shutil.copytree(clips, tmp_path / "outputs" / "fps")
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
     data = tmp_path / "DIR"
@@ -100,10 +112,12 @@ def test_the_released_models_carry_their_grid_and_card():
     student = TextToImagePipeline.from_pretrained(ROOT / "checkpoints" / "fashion-student")
     assert student.config["default_sigmas"] == [1.0, 0.75, 0.5, 0.25]
     assert student.config["default_guidance_scale"] == 1.0
-    for name in ("fashion-teacher", "fashion-student", "fashion-features"):
+    for name in sorted(path.name for path in (ROOT / "checkpoints").iterdir()):
         card = (ROOT / "checkpoints" / name / "README.md").read_text(encoding="utf-8")
         assert "## Quality" in card and "not recorded" not in card
-    weights = student.transformer.state_dict().values()
+    world = WorldPipeline.from_pretrained(ROOT / "checkpoints" / "world-student")
+    assert len(world.config["default_sigmas"]) == 4 and world.transformer.causality is not None
+    weights = [*student.transformer.state_dict().values(), *world.transformer.state_dict().values()]
     assert all(torch.isfinite(tensor).all() for tensor in weights)
 
 

@@ -12,13 +12,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from train.data import tensor_table
-from train.data.build import build_captioned, build_labelled, build_prompts
+from train.data.build import build_captioned, build_labelled, build_prompts, encode_prompt_file
 from train.data.idx import write_idx
 from train.data.item import Item
 from train.recipes.data import DataRecipe
 from vision.latents import encode
-from vision.text import cache as prompt_cache
-from vision.text import encode_prompts
+from vision.text import TokenEncoder, encode_prompts, token_encoder
 
 CLASSES = ["a boot", "a bag"]
 TEMPLATES = ["a photo of {}", "{}"]
@@ -35,6 +34,10 @@ def make_text() -> dict[str, Any]:
     )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>")
     return {"tokenizer": fast, "text_encoder": BertModel(config).eval(), "max_prompt_tokens": 8}
+
+
+def encoder_of(text: dict[str, Any]) -> TokenEncoder:
+    return TokenEncoder(text["tokenizer"], text["text_encoder"], text["max_prompt_tokens"])
 
 
 def make_idx(folder: Path, count: int = 12) -> tuple[DataRecipe, np.ndarray, np.ndarray]:
@@ -69,7 +72,7 @@ def first(batches, size: int, **options) -> dict[str, torch.Tensor]:
 def test_idx_pictures_have_their_pixels_and_a_wording_of_their_class(tmp_path: Path) -> None:
     recipe, pixels, labels = make_idx(tmp_path)
     text = make_text()
-    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=3, **text)
+    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=3, encoder=encoder_of(text))
     batch = first(batches, 36)
     assert batch["latents"].shape == (36, 1, 1, 4, 6)
     embeddings = wordings(text, CLASSES)
@@ -88,7 +91,9 @@ def test_idx_pictures_have_their_pixels_and_a_wording_of_their_class(tmp_path: P
 
 def test_workers_and_single_items_give_the_same(tmp_path: Path) -> None:
     recipe, _, _ = make_idx(tmp_path)
-    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=3, **make_text())
+    batches = build_captioned(
+        recipe, vae=None, cache=tmp_path / "cache", seed=3, encoder=encoder_of(make_text())
+    )
     batch = first(batches, 8)
     parallel = first(batches, 8, workers=2)
     singles = [batches.dataset[item] for item in batches.order.items(3, 0, 8)]
@@ -106,10 +111,15 @@ def test_idx_pictures_through_an_autoencoder_at_another_size(tmp_path: Path) -> 
     ).eval()  # fmt: skip
     larger = recipe.model_copy(update={"height": 8, "width": 12, "templates": ["{}"]})
     text = make_text()
-    batches = build_captioned(larger, vae=vae, cache=tmp_path / "cache", seed=0, **text)
+    batches = build_captioned(larger, vae=vae, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text))
     batch = first(batches, 12)
     assert batch["latents"].shape == (12, 4, 1, 4, 6)
-    plain = first(build_captioned(larger, vae=None, channels=3, cache=tmp_path / "cache", seed=0, **text), 12)
+    plain = first(
+        build_captioned(
+            larger, vae=None, channels=3, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text)
+        ),
+        12,
+    )
     assert plain["latents"].shape == (12, 3, 1, 8, 12)
     with torch.no_grad():
         for pixels, latents in zip(plain["latents"], batch["latents"], strict=True):
@@ -132,7 +142,7 @@ def test_buckets_keep_the_aspect_and_no_picture_is_lost(tmp_path: Path) -> None:
     sizes = [(40, 20), (20, 40), (30, 30)] * 3
     recipe = write_folder(tmp_path / "pictures", sizes)
     text = make_text()
-    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, **text)
+    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text))
     loader = batches.loader(0, batch_size=2)
     seen = []
     for _ in range(9):
@@ -151,7 +161,9 @@ def test_buckets_keep_the_aspect_and_no_picture_is_lost(tmp_path: Path) -> None:
 def test_without_buckets_all_have_the_size_of_the_recipe(tmp_path: Path) -> None:
     recipe = write_folder(tmp_path / "pictures", [(40, 20), (9, 30), (16, 16)])
     square = recipe.model_copy(update={"buckets": False})
-    batches = build_captioned(square, vae=None, channels=1, cache=tmp_path / "cache", seed=0, **make_text())
+    batches = build_captioned(
+        square, vae=None, channels=1, cache=tmp_path / "cache", seed=0, encoder=encoder_of(make_text())
+    )
     assert first(batches, 3)["latents"].shape == (3, 1, 1, 16, 16)
 
 
@@ -161,9 +173,11 @@ def test_what_does_not_fit_into_memory_is_read_from_the_cache(
 ) -> None:
     recipe = write_folder(tmp_path / "pictures", [(16, 16)] * 5)
     text = make_text()
-    expected = first(build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, **text), 5)
+    expected = first(
+        build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text)), 5
+    )
     monkeypatch.setattr(tensor_table.TensorTable.__init__, "__defaults__", (memory_limit,))
-    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, **text)
+    batches = build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text))
     for name, value in first(batches, 5).items():
         assert torch.equal(value, expected[name])
 
@@ -186,7 +200,11 @@ def test_prompts_without_pictures(tmp_path: Path) -> None:
     text = make_text()
     prompts = ["a bag", "a photo of a boot", "a bag", "a boot"]
     (tmp_path / "prompts.txt").write_text("\n".join(prompts))
-    batches = build_prompts(tmp_path / "prompts.txt", cache=tmp_path / "cache", seed=5, **text)
+    encoder = TokenEncoder(*text.values())
+    encoded = encode_prompt_file(
+        tmp_path / "prompts.txt", model="any", encoder=encoder, cache=tmp_path / "cache"
+    )
+    batches = build_prompts(encoded, seed=5)
     batch = first(batches, 4)
     ordered = [prompts[item.index] for item in batches.order.items(5, 0, 4)]
     assert sorted(ordered) == sorted(prompts)
@@ -198,11 +216,15 @@ def test_prompts_without_pictures(tmp_path: Path) -> None:
 def test_a_second_run_does_not_encode_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, _, _ = make_idx(tmp_path)
     text = make_text()
-    expected = first(build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, **text), 4)
+    expected = first(
+        build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text)), 4
+    )
 
     def fail(*args: Any) -> None:
         raise AssertionError("encoded again")
 
-    monkeypatch.setattr(prompt_cache, "encode_prompt", fail)
-    found = first(build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, **text), 4)
+    monkeypatch.setattr(token_encoder, "encode_prompt", fail)
+    found = first(
+        build_captioned(recipe, vae=None, cache=tmp_path / "cache", seed=0, encoder=encoder_of(text)), 4
+    )
     assert torch.equal(found["encoder_hidden_states"], expected["encoder_hidden_states"])

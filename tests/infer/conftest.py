@@ -4,3 +4,4 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
+sys.path.insert(1, str(Path(__file__).parents[1] / "world"))

@@ -73,13 +73,13 @@ def test_a_job_goes_on_where_a_killed_one_stopped(tmp_path: Path):
     filled(tmp_path, pictures[:3]).unlock()  # as the system does when a job is killed
     part = tmp_path / ".pictures.0.jsonl"
     part.write_text(part.read_text() + '{"file": "half a rec')
-    (tmp_path / ".left.png.0").write_bytes(b"half a picture")
+    (tmp_path / ".left.0f.png").write_bytes(b"half a picture")
     (tmp_path / pictures[0].file).write_bytes(b"edited")
     (tmp_path / pictures[1].file).unlink()
     ledger = Ledger(tmp_path)
     ledger.open(SETTINGS)
     assert ledger.made(pictures) == {pictures[2]}
-    assert not (tmp_path / ".left.png.0").exists()
+    assert not (tmp_path / ".left.0f.png").exists()
 
 
 def test_a_folder_has_one_job_at_a_time(tmp_path: Path):

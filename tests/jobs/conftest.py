@@ -7,6 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(1, str(Path(__file__).parents[1] / "train"))  # forked.py
+sys.path.insert(2, str(Path(__file__).parents[1] / "world"))  # tiny_world.py
+sys.path.insert(3, str(Path(__file__).parents[1] / "pipeline"))  # tiny_pipeline.py
 
 from tiny_runs import Workspace
 
@@ -46,6 +48,6 @@ def student_run(workspace: Workspace, teacher: Path) -> Path:
 def lora_run(workspace: Workspace, teacher: Path) -> Path:
     """A run of train.cdm that trains adapters, on a fixed grid, with an anchor-aware fake score."""
     recipe = workspace.cdm("student-lora", teacher)
-    recipe["lora"] = {"rank": 2, "alpha": 4.0}
+    recipe |= {"memory": "lora", "lora": {"rank": 2, "alpha": 4.0}}
     recipe["cdm"] |= {"fixed_grid": [1.0, 0.75, 0.5, 0.25], "anchor_aware": True}
     return workspace.run(cdm.main, recipe)

@@ -5,7 +5,8 @@ Where each kind of bad input is tested beyond the entry points, which are tested
     misspelt key                       recipes/test_recipe_file.py, recipes/test_training_cli.py
     wrong type, wrong range            recipes/test_recipe_file.py, recipes/test_recipe_classes.py,
                                        recipes/test_training_cli.py
-    recipe for another model           here; recipes/test_recipe_file.py (of another entry point)
+    recipe for another model           here; recipes/test_recipe_file.py (of another entry point),
+                                       families/test_family_bad_input.py (of another family, scheduler, size)
     folder that is not a model         here; pipeline/test_pipeline_files.py, infer/test_generate.py,
                                        jobs/test_release.py (infer.compare)
     truncated or edited safetensors    here; pipeline/test_pipeline_files.py, lora/test_adapters.py,
@@ -13,7 +14,8 @@ Where each kind of bad input is tested beyond the entry points, which are tested
                                        latents/test_tensor_file.py, text/test_encode.py (caches)
     checkpoint of another              here; train/test_checkpoints.py
     architecture
-    unreadable or empty prompt file    here; text/test_prompt_file.py, infer/test_generate.py
+    unreadable or empty prompt file    here; text/test_prompt_file.py, infer/test_generate.py,
+                                       families/test_family_prompts.py (for another encoder)
     prompts over the encoder's length  here; text/test_encode.py, infer/test_generate.py
     full disk while saving             here (the model, the cache); train/test_checkpoints.py (checkpoint,
                                        log), infer/test_generate.py, jobs/test_release.py,

@@ -5,12 +5,18 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from tiny_world import pipeline_of, tiny_world  # pyright: ignore[reportMissingImports] - of tests/world
 
-from train import base, cdm, features
+from train import autoencoder, base, cdm, distill, features, tryon, world
+from train.recipes.autoencoder import AutoencoderRecipe
 from train.recipes.base import BaseRecipe
 from train.recipes.cdm import CDMRecipe
 from train.recipes.classifier import ClassifierRecipe
+from train.recipes.distillation import DistillationRecipe, PromptRecipe
 from train.recipes.load import load_recipe
+from train.recipes.tryon import TryOnRecipe
+from train.recipes.world import WorldRecipe
+from train.recipes.world_cdm import WorldCDMRecipe
 from train.recipes.yaml_text import read_yaml
 from vision.text import read_prompts
 
@@ -18,7 +24,12 @@ ROOT = Path(__file__).parents[2]
 ENTRY_POINTS = {
     "base": (BaseRecipe, base.main),
     "cdm": (CDMRecipe, cdm.main),
+    "world_cdm": (WorldCDMRecipe, cdm.main),
+    **{found.model_fields["recipe"].default: (found, distill.main) for found in distill.RECIPES},
     "classifier": (ClassifierRecipe, features.main),
+    "autoencoder": (AutoencoderRecipe, autoencoder.main),
+    "world": (WorldRecipe, world.main),
+    "tryon": (TryOnRecipe, tryon.main),
 }
 RECIPES = sorted(
     path for path in (ROOT / "configs").glob("*/*.yaml") if path.parent.name not in ("accelerate", "prompts")
@@ -26,14 +37,24 @@ RECIPES = sorted(
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_a_shipped_recipe_is_taken_by_its_entry_point(path: Path, teacher: Path, tmp_path: Path):
+def test_a_shipped_recipe_is_taken_by_its_entry_point(
+    path: Path, teacher: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
     kind = read_yaml(path.read_text())[0]["recipe"]
     recipe_class, main = ENTRY_POINTS[kind]
     recipe = load_recipe(recipe_class, path)
     words = ["--train.output", str(tmp_path / "out"), "--dry-run"]
-    if isinstance(recipe, CDMRecipe):
+    if isinstance(recipe, PromptRecipe):
         assert read_prompts(ROOT / recipe.prompts)
+    if isinstance(recipe, DistillationRecipe) and recipe.architecture is None:
         words += ["--teacher", str(teacher)]  # stands in for the one that is named
+    if isinstance(recipe, WorldCDMRecipe):
+        world = tmp_path_factory.mktemp("world")
+        pipeline_of(tiny_world(causal={"chunk": 1})).save_pretrained(world)
+        words += ["--teacher", str(world)]
+    if isinstance(recipe, TryOnRecipe) and recipe.model.configurations is None:
+        # An autoencoder of the same latents stands in for the one that is trained first.
+        words += ["--model.vae", str(ROOT / "checkpoints" / "world-autoencoder")]
     shown = io.StringIO()
     with redirect_stdout(shown):
         assert main([str(path), *words]) == 0
@@ -42,7 +63,7 @@ def test_a_shipped_recipe_is_taken_by_its_entry_point(path: Path, teacher: Path,
 
 
 def test_there_are_recipes_of_every_kind():
-    assert {path.parent.name for path in RECIPES} >= {"base", "cdm", "features"}
+    assert {path.parent.name for path in RECIPES} >= {"base", "cdm", "features", "tryon", "world"}
     classes = load_recipe(ClassifierRecipe, ROOT / "configs" / "features" / "fashion.yaml").data.class_names
     prompts = read_prompts(ROOT / "configs" / "prompts" / "fashion_classes.txt")
     assert classes is not None

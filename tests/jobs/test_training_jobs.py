@@ -11,9 +11,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from tiny_runs import CLASSES, SIZE, Workspace, files
 
-from infer import generate
+from infer import encode_prompts, generate
 from train import base, cdm, features
+from train.recipes.yaml_text import read_yaml
 from vision import TextToImagePipeline
+from vision.distill.few_step import FewStep
 from vision.metrics import FeatureNetwork, FeatureStatistics
 from vision.transformer import VideoTransformer
 
@@ -130,13 +132,51 @@ def test_a_student_is_the_average_in_full_precision(student_run: Path, teacher: 
 
 def test_a_student_may_be_an_adapter_of_its_teacher(lora_run: Path, teacher: Path):
     final = lora_run / "final"
-    assert sorted(path.name for path in final.iterdir()) == ["README.md", "pytorch_lora_weights.safetensors"]
+    names = ["README.md", "few_step.json", "pytorch_lora_weights.safetensors"]
+    assert sorted(path.name for path in final.iterdir()) == names
+    assert FewStep.load(final) == FewStep(GRID, 1.0)
     pipeline = load(teacher)
     before = draw(pipeline, sigmas=GRID, guidance_scale=1.0)
     pipeline.load_lora_weights(str(final))
     assert not torch.equal(draw(pipeline, sigmas=GRID, guidance_scale=1.0), before)
     fake = weights(lora_run / "checkpoints" / "step-00000004", "networks", "fake")
     assert any("lora_A" in key for key in fake) and any("lora" not in key for key in fake)  # and the anchor's
+
+
+def test_a_whole_student_may_have_an_adapter_as_fake_score(workspace: Workspace, teacher: Path, capsys):
+    recipe = workspace.cdm("student-lora-fake", teacher)
+    recipe |= {"memory": "lora_fake", "lora": {"rank": 2, "alpha": 4.0}}
+    run = workspace.run(cdm.main, recipe)
+    step = run / "checkpoints" / "step-00000004"
+    student, fake = (weights(step, "networks", name) for name in ("student", "fake"))
+    assert fake and all("lora_" in key for key in fake)
+    before = load_file(teacher / "transformer" / "diffusion_pytorch_model.safetensors")
+    found = load_file(run / "final" / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert found.keys() == before.keys() == student.keys()
+    assert any(not torch.equal(found[key], before[key]) for key in found)
+    assert "LoRA" not in (run / "final" / "README.md").read_text()
+    assert read_yaml((run / "recipe.yaml").read_text())[0]["cdm"]["fake_merge"] == 1.0
+
+    capsys.readouterr()
+    workspace.run(cdm.main, recipe, "--dry-run")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    counts = {row[0]: row[1:3] for row in rows if row and row[0] in ("student", "fake", "teacher")}
+    parameters = f"{sum(value.numel() for value in before.values()) / 1e3:.2f}k"
+    assert counts["student"] == [parameters, "0"] and counts["teacher"] == ["0", parameters]
+    assert counts["fake"] == [f"{sum(value.numel() for value in fake.values()) / 1e3:.2f}k", "0"]
+
+
+def test_prompts_may_come_encoded(workspace: Workspace, teacher: Path, student_run: Path):
+    out = workspace.folder / "prompts.safetensors"
+    words = ["--model", str(teacher), "--prompts", str(workspace.prompts), "--out", str(out)]
+    assert encode_prompts.main(words) == 0
+    recipe = workspace.cdm("student-of-embeddings", teacher)
+    recipe["prompts"] = str(out)
+    recipe["train"]["preview_every"] = 0
+    recipe["preview"]["prompts"] = []
+    run = workspace.run(cdm.main, recipe)
+    name = "transformer/diffusion_pytorch_model.safetensors"
+    assert (run / "final" / name).read_bytes() == (student_run / "final" / name).read_bytes()
 
 
 def test_batch_inference_takes_student_and_adapter(

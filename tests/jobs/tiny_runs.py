@@ -96,6 +96,16 @@ class Workspace:
             "cache": str(self.folder / "cache"),
         }
 
+    def distill(self, kind: str, output: str, teacher: Path) -> dict[str, Any]:
+        """A recipe of train.distill."""
+        recipe = {**self.cdm(output, teacher), "recipe": kind}
+        del recipe["cdm"]
+        if kind in ("consistency", "meanflow"):
+            del recipe["prompts"]
+            recipe["data"] = self.data("train")
+        recipe[kind] = {"guidance_scale": 2.0}
+        return recipe
+
     def features(self, output: str) -> dict[str, Any]:
         """A recipe of train.features."""
         return {

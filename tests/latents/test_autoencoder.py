@@ -12,6 +12,7 @@ from diffusers.models.autoencoders.vq_model import VQModel
 
 from vision.latents import (
     LatentCache,
+    TinyVideoAutoencoder,
     autoencoder_identity,
     decode,
     encode,
@@ -20,7 +21,7 @@ from vision.latents import (
     temporal_factor,
 )
 
-KINDS = ["none", "kl", "tiny", "wan"]
+KINDS = ["none", "kl", "tiny", "wan", "own"]
 
 
 def make_autoencoder(kind: str) -> Any:
@@ -39,6 +40,8 @@ def make_autoencoder(kind: str) -> Any:
             encoder_block_out_channels=(8, 8, 8), decoder_block_out_channels=(8, 8, 8),
             num_encoder_blocks=(1, 1, 1), num_decoder_blocks=(1, 1, 1), scaling_factor=1.5, shift_factor=0.2,
         )  # fmt: skip
+    elif kind == "own":
+        vae = TinyVideoAutoencoder(latent_channels=4, widths=(8, 8), patch_size=2)
     else:
         vae = AutoencoderKLWan(
             base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True],
@@ -160,3 +163,19 @@ def test_a_swapped_file_is_noticed(tmp_path: Path) -> None:
     a.write_bytes(b.read_bytes())
     with pytest.warns(UserWarning, match="other latents than its name says"):
         cache.encoded(a, lambda: torch.zeros(1, 1, 2, 2, dtype=torch.uint8))
+
+
+@torch.no_grad()
+def test_an_autoencoder_of_patches_takes_colour() -> None:
+    """Wan 2.2's counts the channels of its patches: 12 of them are 2 x 2 pixels in colour."""
+    vae = AutoencoderKLWan(
+        base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[True, True],
+        is_residual=True, in_channels=12, out_channels=12, patch_size=2,
+        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
+    ).eval()  # fmt: skip
+    video = pixels(1, 3, 5, 16, 8)
+    latents = encode(vae, video)
+    assert latents.shape == (1, 4, 2, 2, 1) and spatial_factor(vae) == 8
+    assert decode(vae, latents).shape == video.shape
+    with pytest.raises(ValueError, match=r"takes pictures with 3 channels.*found 12"):
+        encode(vae, pixels(1, 12, 5, 16, 8))

@@ -1,12 +1,13 @@
 """Grids, strips and curves."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from vision.media import image_grid, plot_curves, strip
+from vision.media import image_grid, plot_curves, plot_panels, strip
 
 
 def flat(shade: int) -> Image.Image:
@@ -75,3 +76,20 @@ def test_curves_are_drawn_whatever_the_log_holds(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["curves.png"]
     with pytest.raises(ValueError, match="no numbers to draw in 1 records"):
         plot_curves([{"step": 1, "loss": "nan"}], path)
+
+
+def test_panels_have_levels_and_a_caption(tmp_path: Path) -> None:
+    panels = {"a": {"x": [(1, 0.2), (2, 0.4)], "y": [(2, 1.0)]}, "b": {"z": [(3, 5.0)]}}
+
+    def drawn(**how: Any) -> np.ndarray:
+        plot_panels(panels, tmp_path / "panels.png", **how)
+        with Image.open(tmp_path / "panels.png") as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    plain = drawn()
+    assert not np.array_equal(drawn(levels={"a": {"x": 0.3}}), plain)
+    assert np.array_equal(drawn(levels={"b": {"x": 0.3}}), plain)  # no such curve there
+    assert drawn(columns=1).shape[0] > plain.shape[0]
+    captioned = drawn(caption="a long line of words " * 20)
+    red = (captioned[..., 0] - captioned[..., 1]) > 100
+    assert captioned.shape[0] > plain.shape[0] and red[: captioned.shape[0] // 4].any()

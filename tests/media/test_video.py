@@ -27,6 +27,16 @@ def test_round_trip(tmp_path: Path, size: tuple[int, int]) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_full_colour_keeps_colours_of_single_pixels(tmp_path: Path) -> None:
+    columns = torch.arange(32) % 2
+    pixels = torch.stack([columns, 1 - columns, columns]).float()[:, None, None].expand(3, 4, 32, 32) - 0.5
+    kept = {}
+    for full in (False, True):
+        write_video(pixels, tmp_path / "v.mp4", 16, 4, full_colour=full)
+        kept[full] = (read_video(tmp_path / "v.mp4")[0].float() / 127.5 - 1 - pixels).abs().mean().item()
+    assert kept[True] < 0.03 < 0.2 < kept[False]
+
+
 def test_grey_and_bytes_are_taken(tmp_path: Path) -> None:
     grey = (moving(3, 16, 16)[:1] * 127.5 + 127.5).round().to(torch.uint8)
     write_video(grey, tmp_path / "grey.mp4", 10)

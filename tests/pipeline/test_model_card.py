@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vision.distill.model_card import REQUIRED, write_model_card
+from vision.cards.model_card import REQUIRED, write_model_card
 
 FACTS: dict[str, Any] = {
     "title": "A student",

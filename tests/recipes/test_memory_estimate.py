@@ -1,8 +1,11 @@
 """The estimate of memory against what a real transformer keeps."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from peft import LoraConfig
+from saved_bytes import saved_bytes
 from torch import Tensor, nn
 
 from train.estimate import Load, NetworkSize, activation_bytes, estimate, format_dry_run
@@ -28,32 +31,15 @@ def make_transformer(layers: int = 3, device: str = "cpu") -> VideoTransformer:
         )
 
 
-def saved_bytes(network: nn.Module, load: Load, bf16: bool) -> int:
-    """Bytes that autograd keeps of a call, without the weights and bfloat16 copies of them."""
-    weights = {p.untyped_storage().data_ptr() for p in network.parameters()}
-    shapes = {shape for p in network.parameters() for shape in (tuple(p.shape), tuple(p.shape[::-1]))}
-    kept: dict[int, Tensor] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        address = tensor.untyped_storage().data_ptr()
-        is_copy = tensor.dtype == torch.bfloat16 and tuple(tensor.shape) in shapes
-        if address not in weights and not is_copy:
-            kept[address] = tensor
-        return tensor
-
+def call(load: Load) -> Callable[[nn.Module], Tensor]:
+    """Calls a network with random inputs of a load."""
     side = 2 * round(load.tokens**0.5)
     latents = torch.randn(load.samples, 4, 1, side, side)
     prompt = torch.randn(load.samples, load.prompt_tokens, 64)
     timestep = torch.rand(load.samples) * 1000
-    with (
-        torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor),
-        torch.autocast("cpu", torch.bfloat16, enabled=bf16),
-    ):
-        output = network(
-            hidden_states=latents, timestep=timestep, encoder_hidden_states=prompt, return_dict=False
-        )
-    assert output[0].requires_grad
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
+    return lambda network: network(
+        hidden_states=latents, timestep=timestep, encoder_hidden_states=prompt, return_dict=False
+    )[0]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -81,7 +67,34 @@ def test_activations_are_those_of_a_real_transformer(precision, adapter, checkpo
     if checkpointing:  # the block that is computed again exists in the backward pass alone
         block = NetworkSize(0, size.frozen, layers=1, width=size.width, inner_width=320, heads=size.heads)
         expected -= activation_bytes(block, load, recipe, "cpu")
-    assert expected == pytest.approx(saved_bytes(network, load, precision == "bf16"), rel=0.25)
+    assert expected == pytest.approx(saved_bytes(network, call(load), precision == "bf16"), rel=0.25)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_activations_of_the_modules_for_actions(precision, adapter):
+    recipe = TrainRecipe.model_validate({**TRAIN, "mixed_precision": precision})
+    load = Load.of_latents(2, (4, 5, 8, 8), (1, 2, 2), 4)
+    rows = {"sticks": torch.randn(2, 17, 4), "buttons": torch.ones(2, 17, 6)}
+    sizes, kept = [], []
+    for blocks in ([], [0, 2]):
+        network = make_transformer()
+        network.add_conditioning("action", blocks=blocks, width=64)
+        if adapter:
+            network.requires_grad_(False)
+            network.add_adapter(LoraConfig(r=4, target_modules=LINEAR))
+        call_of: dict[str, Tensor] = {
+            "hidden_states": torch.randn(2, 4, 5, 8, 8),
+            "timestep": torch.full((2,), 500.0),
+            "encoder_hidden_states": torch.randn(2, 4, 64),
+            **rows,
+        }
+        size = NetworkSize.of(network.train())
+        sizes.append(size)
+        kept.append(saved_bytes(network, lambda net, given=call_of: net(**given).sample, precision == "bf16"))
+    assert [size.action_blocks for size in sizes] == [0, 2] and sizes[1].action_width == 64
+    plain, acting = (activation_bytes(size, load, recipe, "cpu") for size in sizes)
+    assert acting - plain == pytest.approx(kept[1] - kept[0], rel=0.3)
 
 
 def test_counts_need_no_memory():

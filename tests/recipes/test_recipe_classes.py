@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from train.recipes.autoencoder import AutoencoderRecipe
 from train.recipes.base import BaseRecipe
 from train.recipes.cdm import CDMRecipe, CDMSettings
 from train.recipes.classifier import ClassifierRecipe
@@ -12,12 +13,16 @@ from train.recipes.model import ModelRecipe
 from train.recipes.preview import PreviewRecipe
 from train.recipes.run import ENTRY_POINTS
 from train.recipes.train import TrainRecipe
+from train.recipes.world import WorldRecipe
+from train.recipes.world_cdm import WorldCDMRecipe
 
 TRAIN = {"output": "runs/x", "steps": 100, "batch_size": 4, "lr": 1e-4, "save_every": 50}
 CDM = {"recipe": "cdm", "train": TRAIN, "teacher": "checkpoints/t", "prompts": "p.txt"}
 
 
-@pytest.mark.parametrize("recipe", [BaseRecipe, CDMRecipe, ClassifierRecipe])
+@pytest.mark.parametrize(
+    "recipe", [BaseRecipe, CDMRecipe, ClassifierRecipe, AutoencoderRecipe, WorldRecipe, WorldCDMRecipe]
+)
 def test_every_key_says_what_it_is(recipe):
     undocumented = [key.name for key in recipe_keys(recipe) if not key.doc]
     assert not undocumented
@@ -178,6 +183,21 @@ def test_a_classifier_trains_and_is_judged_on_labels_alike():
     ]:
         with pytest.raises(ValidationError, match=message):
             ClassifierRecipe.model_validate({**recipe, "held_out": {**data, **changes}})
+
+
+def test_windows_of_an_autoencoder_are_whole_groups():
+    recipe = {"recipe": "autoencoder", "train": TRAIN, "data": {"path": "a", "held_out": "b"}}
+    assert AutoencoderRecipe.model_validate(recipe).autoencoding.window % 4 == 1
+    for changes, message in [
+        ({"autoencoding": {"window": 16}}, "window is 16, expected 4n"),
+        ({"autoencoding": {"window": 85}}, "window is 85, expected at most data.frames = 81"),
+        ({"data": {"path": "a", "held_out": "b", "frames": 100}}, "frames is 100, expected 4n"),
+        ({"data": {"path": "a", "held_out": "a/test"}}, "lies in path, a, so training would see"),
+        ({"weights": "x", "shape": {}}, "both weights and shape"),
+        ({"shape": {"widths": []}}, "at least 1"),
+    ]:
+        with pytest.raises(ValidationError, match=message):
+            AutoencoderRecipe.model_validate({**recipe, **changes})
 
 
 def _architecture() -> dict[str, int]:

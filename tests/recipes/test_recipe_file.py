@@ -15,7 +15,7 @@ from train.recipes.keys import Key, recipe_keys
 from train.recipes.load import dump_recipe, load_recipe
 from train.recipes.override import Override
 from train.recipes.recipe_error import RecipeError
-from train.recipes.run import RunRecipe
+from train.recipes.run import ENTRY_POINTS, RunRecipe
 from train.recipes.yaml_text import read_yaml, write_yaml
 
 CDM = """\
@@ -167,7 +167,7 @@ def test_a_wrong_value_is_named_with_its_line(line, expected, tmp_path):
     ("key", "meant"),
     [
         ("train.lrr", "train.lr"),
-        ("train.guidance_scale", "cdm.guidance_scale or preview.guidance_scale"),
+        ("train.guidance_scale", "preview.guidance_scale or cdm.guidance_scale"),
         ("trian", "train"),
         ("lr", "train.lr"),
         ("cdm.student_evry", "cdm.student_every"),
@@ -184,13 +184,13 @@ def test_an_unknown_key_names_the_nearest(key, meant, tmp_path):
 
 def test_an_unknown_key_with_nothing_near_lists_the_section(tmp_path):
     found = message(CDM + "cdm: {zzz: 1}", CDMRecipe, tmp_path)
-    assert "cdm.zzz is not a key of this recipe; cdm has guidance_scale, max_rollout_steps" in found
+    assert "cdm.zzz is not a key of this recipe; cdm has fixed_grid, shift, time_min" in found
 
 
 def test_every_problem_is_told_at_once(tmp_path):
     found = message(CDM.replace("steps: 100", "steps: 0").replace("teacher", "techer"), CDMRecipe, tmp_path)
     assert "train.steps: found 0" in found
-    assert "teacher is missing; expected text: Folder of the pipeline" in found
+    assert "teacher is missing; expected text: Folder or hub id of the pipeline" in found
     assert "techer is not a key" in found
 
 
@@ -230,7 +230,7 @@ def test_lists_and_mappings_name_the_item(tmp_path):
         ("recipe: cdm\n---\nrecipe: cdm", "line 2"),
         ("recipe: \x07", "is not YAML"),
         ("train: {}", "has no key `recipe`; a recipe of train.cdm begins with `recipe: cdm`"),
-        ("recipe: cmd", "says recipe: cmd, expected one of base, cdm, classifier"),
+        ("recipe: cmd", f"says recipe: cmd, expected one of {', '.join(ENTRY_POINTS)}"),
     ],
 )
 def test_what_is_no_recipe(text, expected, tmp_path):

@@ -58,11 +58,11 @@ def test_a_recipe_alone(recipe_file):
         ("--train.betas 0 0.99", "train.betas", (0.0, 0.99)),
         ("--train.lr_of.fake 5e-6", "train.lr_of", {"fake": 5e-6}),
         ("--train.lr_of '{fake: 5e-6}'", "train.lr_of", {"fake": 5e-6}),
-        ("--lora.rank 4", "lora.rank", 4),
+        ("--memory lora --lora.rank 4", "lora.rank", 4),
         ("--lora.rank 4 --lora null", "lora", None),
-        ("--lora.target_modules to_q", "lora.target_modules", "to_q"),
-        ("--lora.target_modules to_q to_k", "lora.target_modules", ["to_q", "to_k"]),
-        ("--lora.target_modules [to_q]", "lora.target_modules", ["to_q"]),
+        ("--memory lora --lora.target_modules to_q", "lora.target_modules", "to_q"),
+        ("--memory lora --lora.target_modules to_q to_k", "lora.target_modules", ["to_q", "to_k"]),
+        ("--memory lora --lora.target_modules [to_q]", "lora.target_modules", ["to_q"]),
     ],
 )
 def test_values_on_the_command_line(recipe_file, words, name, value):
@@ -75,6 +75,16 @@ def test_values_on_the_command_line(recipe_file, words, name, value):
 def test_options_stand_anywhere(recipe_file):
     invocation = parse("--resume", "latest", "--train.seed", "7", "--dry-run", "--", recipe_file)
     assert invocation.resume == "latest" and invocation.dry_run and invocation.recipe.train.seed == 7
+    assert invocation.gpus is None
+    assert parse(recipe_file, "--dry-run", "--gpus", "8", "--train.seed", "7").gpus == 8
+
+
+@pytest.mark.parametrize("words", [("--gpus", "8"), ("--gpus", "0", "--dry-run")])
+def test_gpus_are_a_question_of_the_dry_run(recipe_file, words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(recipe_file, *words)
+    assert stop.value.code == 2
+    assert "--gpus takes a number from 1, and --dry-run beside it" in capsys.readouterr().err
     assert (
         parse(recipe_file, "--resume=runs/x/checkpoints/step-00000050").resume
         == "runs/x/checkpoints/step-00000050"

@@ -19,8 +19,15 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from vision.text import PromptCache, encode_prompts, load_text_encoder, text_encoder_identity
-from vision.text import cache as cache_module
+from vision.text import (
+    PromptCache,
+    TokenEncoder,
+    encode_prompts,
+    load_text_encoder,
+    text_encoder_identity,
+    token_encoder,
+)
+from vision.text.encode import pad_tokens
 
 WORDS = ["<pad>", "<s>", "</s>", "<unk>", "a", "an", "photo", "of", "ankle", "boot", "bag"]
 
@@ -56,6 +63,13 @@ def make_encoder(family: str) -> Any:
     else:
         encoder = UMT5EncoderModel(UMT5Config(vocab_size=11, **narrow))
     return encoder.eval()
+
+
+def cached(folder: Path, tokenizer: Any, encoder: Any, prompts: list[str], length: int) -> torch.Tensor:
+    """:func:`encode_prompts` through the cache."""
+    encoded = PromptCache(folder).encoded(TokenEncoder(tokenizer, encoder, length), prompts)
+    found = {prompt: tensors["encoder_hidden_states"] for prompt, _, tensors in encoded}
+    return pad_tokens([found[prompt] for prompt in prompts], length)
 
 
 FAMILIES = ["bert", "clip", "t5", "umt5"]
@@ -199,20 +213,19 @@ def test_the_packaged_encoder_tells_prompts_apart() -> None:
 def test_the_cache_computes_each_prompt_once(tmp_path: Path, monkeypatch) -> None:
     tokenizer, encoder = make_tokenizer(), make_encoder("bert")
     calls = []
-    computed = cache_module.encode_prompt
-    monkeypatch.setattr(cache_module, "encode_prompt", lambda *args: calls.append(args[2]) or computed(*args))
-    cache = PromptCache(tmp_path)
-    expected = encode_prompts(tokenizer, encoder, PROMPTS, 12)
-    assert torch.equal(cache.encode_prompts(tokenizer, encoder, PROMPTS, 12), expected)
-    assert sorted(calls) == sorted(set(PROMPTS))
-    assert torch.equal(
-        PromptCache(tmp_path).encode_prompts(tokenizer, encoder, PROMPTS[::-1], 12), expected.flip(0)
+    computed = token_encoder.encode_prompt
+    monkeypatch.setattr(
+        token_encoder, "encode_prompt", lambda *args: calls.append(args[2]) or computed(*args)
     )
+    expected = encode_prompts(tokenizer, encoder, PROMPTS, 12)
+    assert torch.equal(cached(tmp_path, tokenizer, encoder, PROMPTS, 12), expected)
+    assert sorted(calls) == sorted(set(PROMPTS))
+    assert torch.equal(cached(tmp_path, tokenizer, encoder, PROMPTS[::-1], 12), expected.flip(0))
     assert len(calls) == 3
-    cache.encode_prompts(tokenizer, encoder, ["a bag"], 13)
+    cached(tmp_path, tokenizer, encoder, ["a bag"], 13)
     other = make_encoder("bert")
     other.embeddings.word_embeddings.weight.data[4] += 1
-    cache.encode_prompts(tokenizer, other, ["a bag"], 12)
+    cached(tmp_path, tokenizer, other, ["a bag"], 12)
     assert len(calls) == 5
 
 
@@ -220,15 +233,17 @@ def test_cuts_are_named_also_when_the_cache_has_the_prompt(tmp_path: Path) -> No
     tokenizer, encoder = make_tokenizer(), make_encoder("bert")
     for _ in range(2):
         with pytest.warns(UserWarning, match="'a photo of an ankle boot' lost 4 of 8"):
-            PromptCache(tmp_path).encode_prompts(tokenizer, encoder, PROMPTS, 4)
+            cached(tmp_path, tokenizer, encoder, PROMPTS, 4)
 
 
 @pytest.mark.parametrize("damage", ["cut", "edited", "empty", "text", "swapped"])
 def test_a_damaged_cache_file_is_computed_anew(tmp_path: Path, damage: str) -> None:
     tokenizer, encoder = make_tokenizer(), make_encoder("bert")
-    cache = PromptCache(tmp_path)
-    expected = cache.encode_prompts(tokenizer, encoder, PROMPTS, 12)
-    paths = {prompt: path for prompt, path, _ in cache.encoded(tokenizer, encoder, PROMPTS, 12)}
+    expected = cached(tmp_path, tokenizer, encoder, PROMPTS, 12)
+    paths = {
+        prompt: path
+        for prompt, path, _ in PromptCache(tmp_path).encoded(TokenEncoder(tokenizer, encoder, 12), PROMPTS)
+    }
     path = paths["a bag"]
     content = path.read_bytes()
     changed = {
@@ -240,11 +255,11 @@ def test_a_damaged_cache_file_is_computed_anew(tmp_path: Path, damage: str) -> N
     }
     path.write_bytes(changed[damage])
     with pytest.warns(UserWarning, match=f"{path.name}.* anew"):
-        found = cache.encode_prompts(tokenizer, encoder, PROMPTS, 12)
+        found = cached(tmp_path, tokenizer, encoder, PROMPTS, 12)
     assert torch.equal(found, expected)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert torch.equal(cache.encode_prompts(tokenizer, encoder, PROMPTS, 12), expected)
+        assert torch.equal(cached(tmp_path, tokenizer, encoder, PROMPTS, 12), expected)
     assert not [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix != ".safetensors"]
 
 
@@ -252,7 +267,12 @@ def test_ranks_begin_at_their_own_place(tmp_path: Path) -> None:
     tokenizer, encoder = make_tokenizer(), make_encoder("t5")
     prompts = ["a", "an", "photo", "of"]
     rows = [
-        [prompt for prompt, _, _ in PromptCache(tmp_path).encoded(tokenizer, encoder, prompts, 4, rank, 2)]
+        [
+            prompt
+            for prompt, _, _ in PromptCache(tmp_path).encoded(
+                TokenEncoder(tokenizer, encoder, 4), prompts, rank, 2
+            )
+        ]
         for rank in range(2)
     ]
     assert rows == [["a", "an", "photo", "of"], ["photo", "of", "a", "an"]]

@@ -19,6 +19,7 @@ from train.finite import NonFiniteError
 from train.interrupts import Interrupts
 from train.methods.method import Loss, Method
 from train.placement import cast_weights
+from train.previews import Pictures, Preview
 from train.sharding import shard_network
 
 
@@ -238,10 +239,10 @@ def test_previews_leave_no_trace(tmp_path):
         assert not student.training and not torch.is_grad_enabled()
         drawn.append(step)
         student(torch.randn(2, 6))
-        return Image.new("RGB", (4, 4))
+        return Pictures([Image.new("RGB", (4, 4))])
 
     method = make_method(dropout=0.3)
-    with_previews = train(tmp_path / "a", method=method, preview=preview, preview_every=5)
+    with_previews = train(tmp_path / "a", method=method, preview=Preview(preview), preview_every=5)
     without = train(tmp_path / "b", method=make_method(dropout=0.3))
     assert all_equal(weights(with_previews), weights(without))
     assert method.networks["student"].training
@@ -258,7 +259,7 @@ def test_previews_are_drawn_with_averaged_weights(tmp_path):
     def preview(step, networks):
         drawn.update((name, value.detach().clone()) for name, value in networks["student"].named_parameters())
 
-    result = train(tmp_path, preview=preview, preview_every=12)
+    result = train(tmp_path, preview=Preview(preview), preview_every=12)
     assert all_equal(drawn, result.weights("student"))
     assert not list((tmp_path / "previews").iterdir())  # None draws nothing
 

@@ -8,6 +8,8 @@ import pytest
 from forked import run_forked
 from tiny_training import make_method, train, weights
 
+from vision.processes import leave
+
 GLOBAL_BATCH = 12
 
 
@@ -73,3 +75,24 @@ def test_sharded_bf16_gathers_in_bf16_and_keeps_float32_shards(tmp_path):
     found = on(2, tmp_path / "sharded", mixed_precision="bf16", steps=3, sharding="fsdp2")
     assert all(array.dtype == np.float32 for array in found.values())
     assert largest_difference(found, expected) < 0.02
+
+
+def threads_after_leaving(output: Path) -> tuple[set[str], set[str]]:
+    """Names of the threads at the end of a run, and after the process left its group."""
+
+    def names() -> set[str]:
+        tasks = Path("/proc/self/task").iterdir()
+        return {(task / "comm").read_text().strip() for task in tasks}
+
+    result = train(output, method=make_method(dropout=0.0), batch_size=2, steps=2)
+    assert weights(result) is not None
+    before = names()
+    leave()
+    return before, names()
+
+
+def test_no_thread_of_the_group_outlives_it(tmp_path):
+    # One that frees a tensor while the interpreter goes down aborts the process now and then.
+    before, after = run_forked(threads_after_leaving, tmp_path, world_size=2)
+    assert any("gloo" in name for name in before)
+    assert not any("gloo" in name for name in after)

@@ -92,11 +92,13 @@ KINDS = {
     "test_early": {"channels": 3, "blocks": [0, 2]},
     "test_timed_text": {},
     "test_control": {"levels": [0, 1]},
+    "interval": {},
 }
 CONDITIONS = {
     "actions": torch.randn(2, 3, 3),
     "timed_text": torch.randn(2, 4, 20),
     "control": torch.randn(2, 36, 48),
+    "interval": torch.rand(2),
 }
 
 

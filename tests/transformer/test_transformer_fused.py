@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from vision.transformer.fused import add_scaled, norm_rotate, tanh_gelu
 from vision.transformer.rotary import RotaryEmbedding, rotate
@@ -81,3 +82,37 @@ def test_rotation_depends_on_the_distance_alone(first, second):
         return (rotate(query, table[m : m + 1]) * rotate(key, table[n : n + 1])).sum()
 
     torch.testing.assert_close(logit(first, second), logit(first + 20, second + 20), rtol=0, atol=1e-4)
+
+
+def check_forward(own, plain, primals: tuple[Tensor, ...], rounding: float = 1e-5) -> None:
+    """Tangents agree up to ``rounding`` of the largest value, with and without autograd recording."""
+    tangents = tuple(torch.randn_like(x) for x in primals)
+    expected = torch.func.jvp(plain, primals, tangents)[1]
+    for recording in (True, False):
+        with torch.set_grad_enabled(recording), forward_ad.dual_level():
+            dual = own(*(forward_ad.make_dual(x, u) for x, u in zip(primals, tangents, strict=True)))
+            found = forward_ad.unpack_dual(dual).tangent
+        torch.testing.assert_close(
+            found, expected, rtol=0, atol=rounding * max(1, expected.abs().max().item())
+        )
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_forward_derivative_of_norm_rotate(rotated):
+    x, weight = 3 * torch.randn(2, 12, 36), torch.randn(36, requires_grad=True)
+    table = RotaryEmbedding(18, 64)((3, 2, 2), torch.device("cpu")) if rotated else None
+
+    def plain(x: Tensor) -> Tensor:
+        normed = F.rms_norm(x, (36,), weight, 1e-6).unflatten(-1, (2, 18))
+        return normed if table is None else rotate(normed, table)
+
+    check_forward(lambda x: norm_rotate(x, weight, 1e-6, 2, table), plain, (x,))
+
+
+def test_forward_derivative_of_add_scaled_and_gelu():
+    base, x, factor = torch.randn(2, 3, 1, 8), torch.randn(2, 3, 4, 8), torch.randn(2, 3, 1, 8)
+    check_forward(add_scaled, lambda base, x, factor: base + x * factor, (base, x, factor))
+    # What has no tangent counts as a constant.
+    check_forward(lambda x: add_scaled(base, x, factor), lambda x: base + x * factor, (x,))
+    check_forward(lambda b: add_scaled(b, x, factor), lambda b: b + x * factor, (base,))
+    check_forward(tanh_gelu, lambda x: F.gelu(x, approximate="tanh"), (3 * x,))

@@ -155,8 +155,10 @@ def test_weights_that_do_not_fit_are_refused():
 
     with pytest.raises(ValueError, match=r"missing blocks\.2\.attn1\.to_q\.weight"):
         load(blocks__2__self_attn__q__weight=None)
-    with pytest.raises(ValueError, match=r"vace_blocks\.0\.after_proj\.bias"):
+    with pytest.raises(ValueError, match=r"unexpected vace_blocks\.0\.proj_out\.bias"):
         load(vace_blocks__0__after_proj__bias=torch.zeros(2))
+    with pytest.raises(ValueError, match=r"no name in this format: blocks\.0\.after_ffn\.bias"):
+        load(blocks__0__after_ffn__bias=torch.zeros(2))
     with pytest.raises(ValueError, match=r"blocks\.1\.ffn\.net\.0\.proj\.bias is \(63,\)"):
         load(blocks__1__ffn__0__bias=torch.zeros(63))
     with pytest.raises(ValueError, match="no patch_embedding"):
