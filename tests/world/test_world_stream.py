@@ -67,6 +67,24 @@ def test_a_seed_gives_one_world_and_later_rows_leave_earlier_chunks() -> None:
     assert same == [True, True, False, False]  # row 13 leads into frame 14, of the latent frame 4
 
 
+def test_two_streams_of_one_pipeline_leave_each_other_alone() -> None:
+    """As a server's threads do, one makes a chunk while the other is in the middle of its own."""
+    pipeline, actions = causal(2), rows(1, FRAMES)
+    alone = whole(pipeline, 1.0)
+    stream, other = (WorldStream(pipeline, picture(), generator=seeded()) for _ in range(2))
+    velocity = stream._world.velocity
+    others = []
+
+    def interrupted(*arguments):
+        if not others:
+            others.append(other.advance(actions.rows(0, other.rows_wanted[1])))
+        return velocity(*arguments)
+
+    stream._world.velocity = interrupted
+    torch.testing.assert_close(stream.advance(actions.rows(0, stream.rows_wanted[1])), alone[0])
+    torch.testing.assert_close(others[0], alone[0])
+
+
 def test_memory_stops_growing_with_a_window_alone() -> None:
     for window, bounded in ((2, True), (None, False)):
         stream = WorldStream(causal(1, window), picture(), num_inference_steps=1, generator=seeded())

@@ -294,16 +294,26 @@ class WorldPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
         return latents.to(first.device, torch.float32)
 
     def prepare_timesteps(
-        self, num_inference_steps: int | None, sigmas: Sequence[float] | None, latents: Tensor
+        self,
+        num_inference_steps: int | None,
+        sigmas: Sequence[float] | None,
+        latents: Tensor,
+        scheduler: Any = None,
     ) -> Tensor:
-        """Sets the scheduler's grid for these latents and returns its timesteps, 0 to 1000, float32."""
+        """Sets the scheduler's grid for these latents and returns its timesteps, 0 to 1000, float32.
+
+        Args:
+            num_inference_steps, sigmas: as in a call.
+            latents: shape (B, C, F, h, w).
+            scheduler: a copy of the pipeline's, for a caller of its own thread; None is the pipeline's.
+        """
         config = self.config
         grid = sampling_grid(
             num_inference_steps, sigmas, config["default_sigmas"], config["default_num_inference_steps"]
         )
         _, height, width = self.transformer.config.patch_size
         tokens = latents.shape[2] * (latents.shape[3] // height) * (latents.shape[4] // width)
-        return set_grid(self.scheduler, grid, tokens, self._execution_device)
+        return set_grid(scheduler or self.scheduler, grid, tokens, self._execution_device)
 
     @property
     def default_steps(self) -> int:

@@ -4,34 +4,23 @@ python -m vision.world.record --out outputs/fps --clips 1000 --workers 2
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from vision.command_line import at_least_one, height_x_width
+from vision.command_line import at_least_one, exit_status, height_x_width
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = _parse(argv)
-    try:
-        record(options.out, options.clips, options.workers, options.size, options.frames, options.seed)
-    except ModuleNotFoundError as error:
-        print(f"error: {error}; install what recording needs: pip install -e '.[fps]'", file=sys.stderr)
-        return 2
-    except (ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"error: {error}; clips already written are whole, and the same command goes on", file=sys.stderr
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+    return exit_status(
+        lambda: record(
+            options.out, options.clips, options.workers, options.size, options.frames, options.seed
+        ),
+        whole="clips",
+        needs="install what recording needs: pip install -e '.[fps]'",
+    )
 
 
 def record(

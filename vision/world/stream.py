@@ -27,7 +27,8 @@ class WorldStream:
     picture alone. With a window (``transformer.set_causal(chunk, window)``) the cache stops growing.
 
     Args:
-        pipeline: with a causal transformer. Its scheduler is used anew for each chunk.
+        pipeline: with a causal transformer. Its streams may run in threads beside each other: each has a copy
+            of the scheduler, which counts steps.
         image: the first frames, as in a call.
         num_inference_steps, sigmas, action_guidance_scale, generator, prompt_embeds: as in a call.
 
@@ -51,6 +52,7 @@ class WorldStream:
         prompt_embeds: Tensor | None = None,
     ) -> None:
         self._pipeline, self._chunk = pipeline, require_playable(pipeline.transformer).chunk
+        self._scheduler = copy.deepcopy(pipeline.scheduler)
         self._first = pipeline.encode_first_frame(image)
         self.batch_size = len(self._first)
         self._steps, self._sigmas, self._generator = num_inference_steps, sigmas, generator
@@ -70,6 +72,7 @@ class WorldStream:
     def fork(self) -> "WorldStream":
         """A second stream that goes on from here, with the same noise to come."""
         other = copy.copy(self)
+        other._scheduler = copy.deepcopy(self._scheduler)
         other.cache = self.cache.fork()
         if isinstance(self._generator, list):
             other._generator = [generator.clone_state() for generator in self._generator]
@@ -111,11 +114,11 @@ class WorldStream:
 
     def _denoised(self, x_t: Tensor, given: Tensor, actions: Actions) -> Tensor:
         known = given.shape[2]
-        for timestep in self._pipeline.prepare_timesteps(self._steps, self._sigmas, x_t):
+        for timestep in self._pipeline.prepare_timesteps(self._steps, self._sigmas, x_t, self._scheduler):
             times = timestep.repeat(x_t.shape[2])
             times[:known] = 0
             velocity = self._world.velocity(x_t, times, actions, self.cache)
-            x_t = self._pipeline.scheduler.step(velocity, timestep, x_t, return_dict=False)[0]
+            x_t = self._scheduler.step(velocity, timestep, x_t, return_dict=False)[0]
             x_t = torch.cat([given, x_t[:, :, known:]], dim=2)
         if not torch.isfinite(x_t).all():
             raise ValueError("the sampler ended with values that are not finite; use bfloat16 or float32")
