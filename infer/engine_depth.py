@@ -6,11 +6,11 @@ python -m vision.dehaze.synthesize --rgbd outputs/engine_depth --out outputs/haz
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from infer.options import at_least_one
+from vision.command_line import exit_status
 
 SETTINGS_NAME = "engine.json"
 # A wall that fills the picture has few depths, and haze on it is one colour.

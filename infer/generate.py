@@ -7,7 +7,8 @@ accelerate launch -m infer.generate --model ...
 
 from collections.abc import Sequence
 
-from infer.options import parse_options
+from infer.options import Options, parse_options
+from vision.command_line import exit_status
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -13,7 +13,8 @@ from vision.command_line import exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     return exit_status(
-        lambda: _make(parse_world_options(argv)), needs="install what reading tables needs: pip install -e '.[fps]'"
+        lambda: _make(parse_world_options(argv)),
+        needs="install what reading tables needs: pip install -e '.[fps]'",
     )
 
 

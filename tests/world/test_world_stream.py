@@ -67,7 +67,7 @@ def test_a_seed_gives_one_world_and_later_rows_leave_earlier_chunks() -> None:
     assert same == [True, True, False, False]  # row 13 leads into frame 14, of the latent frame 4
 
 
-def test_two_streams_of_one_pipeline_leave_each_other_alone() -> None:
+def test_two_streams_of_one_pipeline_leave_each_other_alone(monkeypatch) -> None:
     """As a server's threads do, one makes a chunk while the other is in the middle of its own."""
     pipeline, actions = causal(2), rows(1, FRAMES)
     alone = whole(pipeline, 1.0)
@@ -80,7 +80,7 @@ def test_two_streams_of_one_pipeline_leave_each_other_alone() -> None:
             others.append(other.advance(actions.rows(0, other.rows_wanted[1])))
         return velocity(*arguments)
 
-    stream._world.velocity = interrupted
+    monkeypatch.setattr(stream._world, "velocity", interrupted)
     torch.testing.assert_close(stream.advance(actions.rows(0, stream.rows_wanted[1])), alone[0])
     torch.testing.assert_close(others[0], alone[0])
 

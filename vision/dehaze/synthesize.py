@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vision.command_line import exit_status
 from vision.dehaze.domain import DOMAINS
 
 if TYPE_CHECKING:

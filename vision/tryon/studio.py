@@ -4,13 +4,12 @@ python -m vision.tryon.studio --out outputs/studio --clips 1000 --workers 2
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.command_line import at_least_one, height_x_width, number_range
+from vision.command_line import at_least_one, exit_status, height_x_width, number_range
 
 if TYPE_CHECKING:
     from vision.tryon.studio_plan import StudioPlan, StudioSettings
@@ -21,33 +20,24 @@ _CLIPS_A_SPLIT = 4
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     options = _parse(argv)
-    try:
-        from vision.tryon.studio_plan import StudioSettings
+    return exit_status(lambda: _draw(options), whole="clips")
 
-        settings = StudioSettings(
-            seed=options.seed,
-            frames=options.frames,
-            height=options.size[0],
-            width=options.size[1],
-            actions=options.actions,
-            action_frames=options.action_frames,
-            aligned=not options.unaligned,
-            decoy=options.decoy,
-            unpaired=options.unpaired,
-        )
-        draw(options.out, options.clips, settings, options.workers)
-    except (ValueError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(
-            f"error: {error}; clips already written are whole, and the same command goes on", file=sys.stderr
-        )
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+
+def _draw(options: argparse.Namespace) -> None:
+    from vision.tryon.studio_plan import StudioSettings
+
+    settings = StudioSettings(
+        seed=options.seed,
+        frames=options.frames,
+        height=options.size[0],
+        width=options.size[1],
+        actions=options.actions,
+        action_frames=options.action_frames,
+        aligned=not options.unaligned,
+        decoy=options.decoy,
+        unpaired=options.unpaired,
+    )
+    draw(options.out, options.clips, settings, options.workers)
 
 
 def draw(out: Path, clips: int, settings: "StudioSettings", workers: int = 1) -> None:
