@@ -1,8 +1,8 @@
 """train.dehaze finds places for an adapter, trains it there, and leaves files that others load."""
 
 import json
+import os
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 from tiny_haze import clear_picture, main, recipe_of, run, save_base, write_pairs
 
 from infer.dehaze import main as infer_dehaze
-from train.jobs.adapter_search import AdapterSearch
+from train.data.item import Item
+from train.jobs.adapter_search import AdapterSearch, HalfOfCrops
 from vision import DehazePipeline
+from vision.latents.tensor_file import read_tensors
+from vision.lora import BilevelSearch, split_halves
 from vision.lora.adapters import LORA_FILE, lora_metadata
 
 
@@ -50,7 +53,7 @@ def test_its_files_load_and_do_the_same(adapted: Path, base: str):
 def test_its_header_says_what_was_chosen_and_why(adapted: Path):
     record = json.loads(lora_metadata(adapted / "final" / "adapter.safetensors")["gated_lora_record"])
     selection = record["selection"]
-    assert len(selection["names"]) == 2 and len(selection["scores"]) == 16
+    assert len(selection["names"]) == 2 and len(selection["scores"]) == 8
     assert selection["score"] == "zero_out" and len(record["search_log"]) == 3
     assert "base_model_hash" in lora_metadata(adapted / "final" / LORA_FILE)
 
@@ -114,26 +117,47 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert all(torch.equal(ours[key], whole[key]) for key in whole)
 
 
-def test_a_signal_stops_the_search_which_saves(data: Path, base: str, tmp_path: Path):
+def test_a_signal_stops_the_search_which_saves(
+    data: Path, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     recipe = recipe_of("adapt", tmp_path / "adapt", data, base)
-    recipe["search"] |= {"steps": 10_000}
-    recipe["train"] |= {"save_every": 100_000}
-    state = tmp_path / "adapt" / "search" / "recipe.yaml"
+    recipe["train"]["save_every"] = 100
+    plain = BilevelSearch.step
 
-    def ask() -> None:
-        while not state.is_file():
-            threading.Event().wait(0.02)
-        threading.Event().wait(0.3)
-        signal.raise_signal(signal.SIGTERM) if False else __import__("os").kill(
-            __import__("os").getpid(), signal.SIGTERM
-        )
+    def step(self: BilevelSearch) -> dict[str, float]:
+        record = plain(self)
+        if len(self.log) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return record
 
-    asking = threading.Thread(target=ask)
-    asking.start()
+    monkeypatch.setattr(BilevelSearch, "step", step)
     with pytest.raises(SystemExit) as stopped:
         main(recipe)
-    asking.join()
     assert stopped.value.code == 128 + signal.SIGTERM
-    assert (tmp_path / "adapt" / "search" / "state.safetensors").is_file()
+    assert "stopped by SIGTERM after step 2 of the search" in capsys.readouterr().err
+    _, metadata = read_tensors(tmp_path / "adapt" / "search" / "state.safetensors")
+    assert len(json.loads(metadata["log"])) == 2
     recipe["search"]["rank"] = 3
     assert main(recipe, "--resume", "latest") == 2
+    assert "search.rank was 2 and is 3" in capsys.readouterr().err
+
+
+def test_halves_share_no_picture_and_each_comes_once_a_pass():
+    seen: list[list[int]] = []
+
+    class Crops:
+        def __getitem__(self, item: Item) -> dict[str, torch.Tensor]:
+            return {"hazy": torch.tensor(item.index)}
+
+    def loss(batch: dict[str, torch.Tensor], step: int) -> torch.Tensor:
+        seen.append(batch["hazy"].tolist())
+        return torch.zeros(())
+
+    crops: Any = Crops()
+    lower, upper = split_halves(8, 3)
+    half = HalfOfCrops(loss, crops, lower, 2, 0)
+    assert half.batches == 2
+    for step in (0, 1, 0):
+        half(step)
+    assert sorted(seen[0] + seen[1]) == sorted(lower) and seen[2] == seen[0]
+    assert not {*lower} & {*upper}

@@ -47,6 +47,9 @@ def save_base(folder: Path, kind: str) -> str:
     torch.manual_seed(0)
     if kind == "dea_net":
         network: Any = DEANet(2)
+        with torch.no_grad():  # about grey, with some of what it sees
+            network.up3[0].weight.mul_(5)
+            network.up3[0].bias.fill_(0.5)
     else:
         network = VideoTransformer(**TINY_FLOW)
         torch.nn.init.normal_(network.proj_out.weight, std=0.02)
@@ -60,7 +63,7 @@ def train_section(output: Path, steps: int = 4) -> dict[str, Any]:
         "seed": 3,
         "steps": steps,
         "batch_size": 3,
-        "lr": 1e-2,
+        "lr": 3e-2,
         "warmup_steps": 1,
         "mixed_precision": "no",
         "save_every": 2,
@@ -85,7 +88,8 @@ def recipe_of(
     else:
         recipe |= {"model": {"base": base}, "loss": "paired"}
     if kind == "adapt":
-        recipe["search"] = {"rank": 2, "alpha": 4.0, "steps": 3, "k": 2, "lr": 1e-2}
+        recipe["search"] = {"rank": 2, "alpha": 8.0, "steps": 3, "k": 2, "lr": 3e-2}
+        recipe["search"] |= {"candidates": r"((?:down|up)_level1_block\d)\.conv[12]"}
     return {**recipe, **sections}
 
 
