@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_haze import TINY_FLOW, clear_picture, main, recipe_of, run, save_base, write_pairs
 
+from infer import release
 from train.data.haze_crops import HazeCrops
 from train.data.haze_pictures import HazePictures
 from train.data.item import Item
@@ -50,6 +51,15 @@ def test_it_learns_from_pairs_and_goes_on_to_the_same_bits(kind: str, data: Path
     assert kind == "transformer" or pipeline.network.config["reparameterized"]
     told = json.loads((whole / "final" / "measures.json").read_text())
     assert [record["pictures"] for record in told["records"]] == ["hazy", "cleared"]
+
+
+def test_a_release_keeps_what_was_measured(data: Path, tmp_path: Path):
+    trained = run(pretrain("dea_net", tmp_path / "run", data, steps=1))
+    assert release.main(["--run", str(trained), "--out", str(tmp_path / "out"), "--title", "clear"]) == 0
+    card = (tmp_path / "out" / "README.md").read_text()
+    told = json.loads((tmp_path / "out" / "measures.json").read_text())
+    assert f"{told['records'][1]['psnr']:.4g}" in card and "a DEA-Net of" in card
+    assert DehazePipeline.from_pretrained(tmp_path / "out").network.config["base_dim"] == 2
 
 
 def test_a_whole_network_is_trained_on_by_hazy_pictures_alone(data: Path, tmp_path: Path):

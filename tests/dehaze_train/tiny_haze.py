@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from train import dehaze
 from train.recipes.yaml_text import write_yaml
@@ -55,6 +55,23 @@ def save_base(folder: Path, kind: str) -> str:
         torch.nn.init.normal_(network.proj_out.weight, std=0.02)
     DehazePipeline(network, noise_std=0.1, tile=32, overlap=8).save_pretrained(folder)
     return str(folder)
+
+
+class OwnBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv2(torch.relu(self.conv1(x))))
+
+
+def own_network() -> nn.Module:
+    """A user's own network: what --model tiny_haze:own_network makes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), OwnBlock(4), OwnBlock(4), nn.Conv2d(4, 3, 1))
 
 
 def train_section(output: Path, steps: int = 4) -> dict[str, Any]:
