@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from train import dehaze
+from train.interrupts import RunInterrupted
 from train.recipes.yaml_text import write_yaml
 from vision import DehazePipeline
 from vision.dehaze.dea_net import DEANet
@@ -84,7 +85,7 @@ def train_section(output: Path, steps: int = 4) -> dict[str, Any]:
         "warmup_steps": 1,
         "mixed_precision": "no",
         "save_every": 2,
-        "preview_every": 2,
+        "preview_every": 4,
         "log_every": 1,
         "tracker": "none",
     }
@@ -117,9 +118,15 @@ def run(recipe: dict[str, Any], *words: str) -> Path:
 
 
 def main(recipe: dict[str, Any], *words: str) -> int:
-    """The exit status of train.dehaze with the recipe."""
+    """The exit status of train.dehaze with the recipe, also where its command line ends the program."""
     output = Path(recipe["train"]["output"])
     path = output.parent / f"{output.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(write_yaml(recipe))
-    return dehaze.main([str(path), *words])
+    try:
+        return dehaze.main([str(path), *words])
+    except RunInterrupted:
+        raise
+    except SystemExit as stopped:
+        assert isinstance(stopped.code, int)
+        return stopped.code
