@@ -64,7 +64,7 @@ def _direction(
 
 
 def _hazed(kind: str, generator: torch.Generator, clear: Tensor) -> Tensor:
-    depth = invented_depth(*clear.shape[1:], generator)
+    depth = invented_depth(clear.shape[1], clear.shape[2], generator)
     return add_haze(clear, depth, domain(kind), generator).hazy
 
 
