@@ -1,9 +1,11 @@
 """The first phase of an adaptation: the search for the adapter's places, which goes on where it stopped.
 
-<run>/search/recipe.yaml             what it was begun with
-<run>/search/state.safetensors       gates, weights, optimizers and log, every train.save_every steps
-<run>/search/selected.safetensors    its end: the kept candidates with what they have learned
-<run>/gates.png                      gates, multiplier and losses over the steps
+Its files:
+
+    <run>/search/recipe.yaml             what it was begun with
+    <run>/search/state.safetensors       gates, weights, optimizers and log, every train.save_every steps
+    <run>/search/selected.safetensors    its end: the kept candidates with what they have learned
+    <run>/gates.png                      gates, multiplier and losses over the steps
 """
 
 import json
