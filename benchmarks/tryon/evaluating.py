@@ -30,35 +30,40 @@ CODE_VERSION = 1
 AUTOENCODER = "truth, through the autoencoder"
 
 
+def loaded(model: Path) -> TryOnPipeline:
+    """The try-on of a folder, on the best device there is.
+
+    Raises:
+        ValueError: the folder is no try-on's.
+    """
+    pipeline: Any = TryOnPipeline.from_pretrained(model)
+    return pipeline.to(process_device())
+
+
 class Evaluation:
     """The measures of one try-on, in a folder named by a hash of all that they depend on.
 
     Args:
-        model: folder of a :class:`vision.TryOnPipeline`.
+        pipeline: loaded from a folder, see :func:`loaded`.
         work: the evaluations' folder.
         truth: folder of truth sets.
-        sets: what is measured on, by kind of clips; None for what its windows ask for, by the number of clips
-            in ``clips``.
+        sets: what is measured on, by kind of clips.
         hands: whether the model is shown the hands.
 
     Attributes:
         pipeline: the try-on.
         sets: what is measured on.
-
-    Raises:
-        ValueError: the folder is no try-on's.
     """
 
     def __init__(
         self,
-        model: Path,
+        pipeline: TryOnPipeline,
         work: Path,
         truth: Path,
         sets: Mapping[str, TruthSettings],
         hands: bool = True,
     ) -> None:
-        self.pipeline: Any = TryOnPipeline.from_pretrained(model)
-        self.pipeline.to(process_device())
+        self.pipeline: Any = pipeline
         self._work, self._truth, self.sets = work, truth, dict(sets)
         self._maker = TryOnMaker(self.pipeline, hands)
         self._key = ("try-on", pipeline_hash(self.pipeline), hands)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arm_runs import trained
-from benchmarks.tryon.evaluating import Evaluation
+from benchmarks.tryon.evaluating import Evaluation, loaded
 from benchmarks.tryon.settings import Settings
 
 
@@ -19,7 +19,7 @@ def evaluation_of(task: dict[str, Any]) -> Evaluation:
     """The measures of what a task trained."""
     condition = task["condition"]
     return Evaluation(
-        Path(task["folder"]) / "run" / "final",
+        loaded(Path(task["folder"]) / "run" / "final"),
         Path(task["evaluations"]),
         Path(task["truth"]),
         {condition: Settings(**task["settings"]).truth(condition)},

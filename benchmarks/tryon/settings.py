@@ -6,8 +6,8 @@ from typing import Any
 from vision.tryon.evaluation.truth_settings import TruthSettings
 from vision.tryon.studio_plan import StudioSettings
 
-#: Kinds of clips, by name, with what the tables call them. Actions are at most 10 % of the frames in the first
-#: two; the third has six segments and more.
+#: Kinds of clips, by name, with what the tables call them. Actions are at most 10 % of the frames in the
+#: first two.
 CONDITIONS = {
     "decoy": "decoy hand: only the text tells when",
     "informative": "informative hand: it comes, acts and rests",

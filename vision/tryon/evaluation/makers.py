@@ -84,11 +84,13 @@ def through_autoencoder(vae: Any) -> Maker:
     return make
 
 
+#: What the tables call the floor.
+FLOOR = "agnostic video, copied"
 #: By the label of the tables, what needs no model.
 REFERENCES: dict[str, Callable[[Request], np.ndarray]] = {
     "truth": true_clip,
     "truth at another time": at_another_time,
-    "agnostic video, copied": agnostic_copy,
+    FLOOR: agnostic_copy,
 }
 
 
