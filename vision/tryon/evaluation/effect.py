@@ -11,11 +11,13 @@ import cv2
 import numpy as np
 
 from vision.tryon.studio_actions import Action, ClothState, cloth_states
+from vision.tryon.studio_garment import BUTTONS, Cut
 
-#: How far an action has come, or how strongly it acts, in each template; between two, both are mixed.
-LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Actions after which the garment is as before.
 SPRINGING = ("hem", "stretch")
+#: Actions that go on in as many steps as there are buttons.
+STEPWISE = ("button",)
 # Made frames are softer than drawn ones; both are compared at this blur (sigma in rows of 96).
 _BLUR = 1.0
 # A pixel shows an action where its colour differs by so much between levels; so many make it visible.
@@ -41,12 +43,15 @@ class Effect:
 
     Attributes:
         pixels: places in a frame of those that show the action in any frame, int32, shape (P,).
-        templates: softened colours there at each of :data:`LEVELS`, uint8, shape (K, T, P, 3). All else is as
-            in the true clip.
+        templates: softened colours there at each level, uint8, shape (K, T, P, 3). All else is as in the true
+            clip.
+        levels: how far the action has come, or how strongly it acts, in each template, rising from 0 to 1;
+            float64, shape (K,).
     """
 
     pixels: np.ndarray
     templates: np.ndarray
+    levels: np.ndarray
 
     @property
     def visible(self) -> bool:
@@ -60,14 +65,14 @@ class Effect:
             frames: float32 in [0, 1], shape (T, H, W, 3).
         """
         made = softened(frames).reshape(len(frames), -1, 3)[:, self.pixels]
-        return LevelErrors(*self._products(made), *self._products(self._level(0)))
+        return LevelErrors(self.levels, *self._products(made), *self._products(self._level(0)))
 
     def _level(self, number: int) -> np.ndarray:
         return self.templates[number].astype(np.float32) / 255
 
     def _products(self, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`LevelErrors`; of colours (T, P, 3)."""
-        rest = [shown - self._level(number) for number in range(len(LEVELS))]
+        rest = [shown - self._level(number) for number in range(len(self.levels))]
         own = [np.einsum("tpc,tpc->t", one, one) for one in rest]
         across = [np.einsum("tpc,tpc->t", one, other) for one, other in pairwise(rest)]
         return np.stack(own, 1), np.stack(across, 1)
@@ -78,12 +83,14 @@ class LevelErrors:
     """Squared differences of frames from an action's levels, summed over its pixels.
 
     Attributes:
+        levels: as of the effect, shape (K,).
         own: from each level, shape (T, K).
         across: product of the differences from a level and from the next, shape (T, K - 1).
         rest_own: ``own`` of the garment at rest, level 0.
         rest_across: likewise.
     """
 
+    levels: np.ndarray
     own: np.ndarray
     across: np.ndarray
     rest_own: np.ndarray
@@ -98,21 +105,28 @@ class LevelErrors:
         Returns:
             The same shape.
         """
-        return _mixed(self.own, self.across, levels)
+        return _mixed(self.levels, self.own, self.across, levels)
 
     def from_rest(self, levels: np.ndarray) -> np.ndarray:
         """:meth:`at` of the garment at rest instead of the made frames: what levels would change."""
-        return _mixed(self.rest_own, self.rest_across, levels)
+        return _mixed(self.levels, self.rest_own, self.rest_across, levels)
 
     def nearest(self) -> np.ndarray:
-        """Of each frame the nearest of 0, 1/2 and 1, shape (T,): coarse, so that noise does not move it."""
-        chosen = [0, len(LEVELS) // 2, len(LEVELS) - 1]
-        return np.array(LEVELS)[chosen][self.own[:, chosen].argmin(1)]
+        """Of each frame the nearest of 0, about 1/2 and 1, shape (T,): coarse, so that noise does little."""
+        chosen = [0, len(self.levels) // 2, len(self.levels) - 1]
+        return self.levels[chosen][self.own[:, chosen].argmin(1)]
 
 
-def _mixed(own: np.ndarray, across: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    place = np.clip(levels, 0, 1) * (len(LEVELS) - 1)
-    below = np.minimum(place.astype(int), len(LEVELS) - 2)
+def levels_of(name: str, cut: Cut) -> np.ndarray:
+    """The levels at which an action is drawn: buttons close one by one, all else goes smoothly."""
+    if name in STEPWISE:
+        return np.linspace(0, 1, len(BUTTONS[cut]) + 1)
+    return np.array(_LEVELS)
+
+
+def _mixed(known: np.ndarray, own: np.ndarray, across: np.ndarray, levels: np.ndarray) -> np.ndarray:
+    place = np.interp(levels, known, np.arange(len(known)))
+    below = np.minimum(place.astype(int), len(known) - 2)
     share = place - below
     frame = np.arange(len(own))
     return (
@@ -123,7 +137,7 @@ def _mixed(own: np.ndarray, across: np.ndarray, levels: np.ndarray) -> np.ndarra
 
 
 def held_states(
-    actions: Sequence[Action], number: int, level: float, start: ClothState, cut: str, frames: int
+    actions: Sequence[Action], number: int, level: float, start: ClothState, cut: Cut, frames: int
 ) -> list[ClothState]:
     """How the garment is worn in each frame where one action stands still at a level.
 
@@ -138,16 +152,16 @@ def held_states(
     own = actions[number]
     held = _Held(own.name, own.first, own.last, own.side, own.both, level)
     changed = tuple(held if n == number else action for n, action in enumerate(actions))
-    return cloth_states(changed, start, cut, frames)  # pyright: ignore[reportArgumentType] - a cut's name
+    return cloth_states(changed, start, cut, frames)
 
 
-def effect_of(drawn: Sequence[np.ndarray]) -> Effect:
-    """The effect of an action from its clip drawn at each of :data:`LEVELS`, uint8 (T, H, W, 3)."""
+def effect_of(drawn: Sequence[np.ndarray], levels: np.ndarray) -> Effect:
+    """The effect of an action from its clip drawn at each level, uint8 (T, H, W, 3)."""
     soft = np.stack([softened(clip.astype(np.float32) / 255) for clip in drawn])
     quantised = np.round(255 * soft).astype(np.uint8).reshape(*soft.shape[:2], -1, 3)
     spread = np.ptp(quantised.astype(np.int16), axis=0).max((0, 2))
     pixels = np.flatnonzero(spread >= _DIFFERENCE).astype(np.int32)
-    return Effect(pixels, np.ascontiguousarray(quantised[:, :, pixels]))
+    return Effect(pixels, np.ascontiguousarray(quantised[:, :, pixels]), levels)
 
 
 def softened(frames: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vision.tryon.evaluation.effect import SPRINGING, LevelErrors
+from vision.tryon.evaluation.effect import SPRINGING, STEPWISE, LevelErrors
 from vision.tryon.studio_actions import Action
 
 Interval = tuple[int, int]
@@ -16,19 +16,27 @@ Interval = tuple[int, int]
 _LEAST_GAIN = 0.1
 
 
-def course(name: str, interval: Interval, frames: int) -> np.ndarray:
-    """Level of an action in each frame, shape (T,): rises and falls, or rises and stays."""
+def course(name: str, interval: Interval, frames: int, steps: int | None = None) -> np.ndarray:
+    """Level of an action in each frame, shape (T,): rises and falls, or rises and stays.
+
+    Args:
+        name: of the action.
+        interval: when.
+        frames: T.
+        steps: in which it goes on; None goes smoothly.
+    """
     action = Action(name, *interval, side=1)
     level = action.strength if name in SPRINGING else action.progress
-    return np.array([level(frame) for frame in range(frames)])
+    levels = np.array([level(frame) for frame in range(frames)])
+    return levels if steps is None else np.ceil(levels * steps - 1e-6) / steps
 
 
 @lru_cache(maxsize=8)
-def _courses(springing: bool, frames: int) -> tuple[np.ndarray, np.ndarray]:
+def _courses(springing: bool, frames: int, steps: int | None) -> tuple[np.ndarray, np.ndarray]:
     """All intervals (N, 2) and their courses (N, T)."""
     name = SPRINGING[0] if springing else "zip"
     intervals = [(first, last) for first in range(frames) for last in range(first, frames)]
-    return np.array(intervals), np.stack([course(name, interval, frames) for interval in intervals])
+    return np.array(intervals), np.stack([course(name, interval, frames, steps) for interval in intervals])
 
 
 def shown_interval(name: str, errors: LevelErrors, commanded: Interval) -> Interval | None:
@@ -42,7 +50,9 @@ def shown_interval(name: str, errors: LevelErrors, commanded: Interval) -> Inter
         commanded: when it was told to happen.
     """
     frames = len(errors.own)
-    intervals, courses = _courses(name in SPRINGING, frames)
+    intervals, courses = _courses(
+        name in SPRINGING, frames, len(errors.levels) - 1 if name in STEPWISE else None
+    )
     costs = errors.at(courses).sum(1)
     resting = errors.at(np.zeros(frames)).sum()
     alike = np.flatnonzero(costs <= costs.min() + 1e-6 * (1 + abs(resting)))

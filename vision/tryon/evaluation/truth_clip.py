@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vision.flow.draws import keyed_generator
-from vision.tryon.evaluation.effect import LEVELS, Effect, effect_of, held_states
+from vision.tryon.evaluation.effect import Effect, effect_of, held_states, levels_of
 from vision.tryon.evaluation.interval import Interval
 from vision.tryon.evaluation.worn_garment import picture_cells
 from vision.tryon.studio_actions import CAPTIONS, Action, cloth_states
@@ -117,17 +117,11 @@ def drawn_clip(plan: StudioPlan, settings: StudioSettings, canvas: Canvas) -> Tr
     mask, pose, hand = scene.conditions()
     moved = elsewhere(plan, settings)
     states = cloth_states(moved_actions(plan, moved), plan.start, plan.cut, settings.frames)
-    effects = [
-        effect_of(
-            [
-                scene.worn(worn, held_states(plan.actions, n, level, plan.start, plan.cut, settings.frames))[
-                    0
-                ]
-                for level in LEVELS
-            ]
-        )
-        for n in range(len(plan.actions))
-    ]
+    effects = []
+    for n, action in enumerate(plan.actions):
+        levels = levels_of(action.name, plan.cut)
+        held = [held_states(plan.actions, n, at, plan.start, plan.cut, settings.frames) for at in levels]
+        effects.append(effect_of([scene.worn(worn, states)[0] for states in held], levels))
     pictures = [garment_picture(canvas, worn), garment_picture(canvas, other)]
     cells = [picture_cells(picture) for picture in pictures]
     for number in _others(plan):

@@ -26,13 +26,16 @@ class TruthSet:
     Args:
         folder: of truth sets.
         settings: which clips.
+
+    Attributes:
+        settings: as given.
+        folder: of the clips; a set with more clips holds one with fewer.
     """
 
     def __init__(self, folder: Path, settings: TruthSettings) -> None:
         self.settings = settings
-        # A set with more clips holds one with fewer.
         facts = {name: value for name, value in settings.facts().items() if name != "clips"}
-        self._folder = folder / hash_json(facts)[:16]
+        self.folder = folder / hash_json(facts)[:16]
 
     def __len__(self) -> int:
         return self.settings.clips
@@ -47,7 +50,7 @@ class TruthSet:
         canvas = Canvas(studio.height, studio.width)
         plans = planned_clips(TEST_EVERY * self.settings.clips, studio)
         for plan in islice(plans, TEST_EVERY - 1, None, TEST_EVERY):
-            path = self._folder / f"{plan.id}.safetensors"
+            path = self.folder / f"{plan.id}.safetensors"
             if not path.is_file():
                 _write(path, drawn_clip(plan, studio, canvas))
             yield _read(path)
@@ -58,22 +61,25 @@ def _write(path: Path, clip: TruthClip) -> None:
     for number, effect in enumerate(clip.effects):
         tensors[f"pixels_{number}"] = torch.from_numpy(effect.pixels)
         tensors[f"templates_{number}"] = torch.from_numpy(effect.templates)
+        tensors[f"levels_{number}"] = torch.from_numpy(effect.levels)
     write_tensors(path, tensors, {"plan": json.dumps(asdict(clip.plan)), "moved": json.dumps(clip.moved)})
 
 
 def _read(path: Path) -> TruthClip:
     tensors, told = read_tensors(path)
     plan, moved = json.loads(told["plan"]), json.loads(told["moved"])
-    start = {
-        name: value if name == "closed" else {int(side): amount for side, amount in value.items()}
+    sides = {
+        name: {int(side): amount for side, amount in value.items()}
         for name, value in plan["start"].items()
+        if name != "closed"
     }
+    start = ClothState(plan["start"]["closed"], **sides)
     actions = tuple(Action(**action) for action in plan["actions"])
     return TruthClip(
-        plan=StudioPlan(**{**plan, "start": ClothState(**start), "actions": actions}),
+        plan=StudioPlan(**{**plan, "start": start, "actions": actions}),
         moved=None if moved is None else (moved[0], (moved[1][0], moved[1][1])),
         effects=[
-            Effect(tensors[f"pixels_{n}"].numpy(), tensors[f"templates_{n}"].numpy())
+            Effect(*(tensors[f"{name}_{n}"].numpy() for name in ("pixels", "templates", "levels")))
             for n in range(len(actions))
         ],
         **{name: tensors[name].numpy() for name in _ARRAYS},
