@@ -92,6 +92,17 @@ def trained(task: dict[str, Any]) -> dict[str, Any]:
     return json.loads(result.read_text(encoding="utf-8"))
 
 
+def train_then(task: dict[str, Any], measure: Callable[[dict[str, Any]], None]) -> int:
+    """Trains what is missing of a task and has it measured; returns the exit status."""
+    try:
+        trained(task)
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    measure(task)
+    return 0
+
+
 def run_tasks(
     rounds: Sequence[Sequence[dict[str, Any]]],
     jobs: int,

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 from benchmarks.arm_runs import ROOT, chosen_arms, model_names, run_tasks, trained
 from benchmarks.tryon import one_run
@@ -63,7 +64,7 @@ def compare_arms(options: argparse.Namespace, asked: str) -> int:
             for evaluation, task in zip(evaluations, own, strict=True)
         ]
         strips = {arm.condition: evaluations[0].strip(arm.condition)}
-        rows.append(Row(arm.name, arm.label, found, strips))
+        rows.append(Row(arm.name, arm.label, found, strips, model=Path(own[0]["folder"]) / "run" / "final"))
         for row in _references(evaluations[0]):
             # Each arm measures its own kind of clips; a reference has one row with all kinds.
             if row.name in references:

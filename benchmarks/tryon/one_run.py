@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm_runs import trained
+from benchmarks.arm_runs import train_then
 from benchmarks.tryon.evaluating import Evaluation, loaded
 from benchmarks.tryon.settings import Settings
 
@@ -29,15 +29,13 @@ def evaluation_of(task: dict[str, Any]) -> Evaluation:
 
 def run(task: dict[str, Any]) -> int:
     """Trains and measures what is missing; returns the exit status."""
-    try:
-        trained(task)
-    except RuntimeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return train_then(task, _measure)
+
+
+def _measure(task: dict[str, Any]) -> None:
     evaluation = evaluation_of(task)
     evaluation.tryon()
     evaluation.references()
-    return 0
 
 
 if __name__ == "__main__":

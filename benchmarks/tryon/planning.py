@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tryon.arms import BASE, MODULE, Arm
-from benchmarks.tryon.settings import Settings
+from benchmarks.tryon.settings import QUICK_BATCH, Settings
 from vision.latents import autoencoder_identity, load_autoencoder
 from vision.latents.identity import hash_json
 from vision.media.bad_item import BadItemError
@@ -51,6 +51,8 @@ def planned_tasks(
                 **arm.changes,
                 "train.seed": seed,
             }
+            if settings.quick:
+                changes["train.batch_size"] = QUICK_BATCH
             if settings.steps is not None:
                 changes["train.steps"] = settings.steps
             key = hash_json([text, changes, latents, asdict(studio), settings.train_clips])

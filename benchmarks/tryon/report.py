@@ -1,13 +1,11 @@
 """The tables of the comparison, beside its strips."""
 
-import json
-import re
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results_files import strip_line, write_results
 from benchmarks.tables import machine_words, pooled_cell, table
 from benchmarks.targets import target_table
 from benchmarks.tryon.arms import MAIN
@@ -35,6 +33,7 @@ PICTURES = {
     "frechet": ("Fréchet", 2),
     "nearest": ("nearest of 20", 2),
 }
+_SUMMARISED = ("iou", "leakage", "moved_iou")
 _KINDS = {"paired": "the garment that is worn", "unpaired": "another garment"}
 
 
@@ -48,7 +47,7 @@ class Row:
         runs: the measures of each seed, see :meth:`benchmarks.tryon.evaluating.Evaluation.tryon`.
         strips: pictures of the first seed's clips, by kind of clips.
         teacher: name of the row that it is a student of.
-        model: folder of a given model.
+        model: folder of the first seed's try-on.
     """
 
     name: str
@@ -95,18 +94,10 @@ def write_report(
     lines += [*_cost(rows), "## Strips", ""]
     for row in rows:
         for condition, path in row.strips.items():
-            if path.is_file():
-                name = f"strip-{re.sub('[^A-Za-z0-9]+', '-', f'{row.name} {condition}')}.png"
-                shutil.copyfile(path, out / name)
-                lines.append(f"![{row.label}, {condition}: what was wanted above what was made]({name})")
-    text = "\n".join([*lines, ""])
-    (out / "results.md").write_text(text, encoding="utf-8")
-    plain = {
-        "rows": [_summary(row) for row in rows],
-        "measures": {row.name: {"label": row.label, "runs": row.runs} for row in (*rows, *references)},
-    }
-    (out / "results.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return text
+            words = f"{row.label}, {condition}: what was wanted above what was made"
+            lines += strip_line(path, f"{row.name} {condition}", words, out)
+    measures = {row.name: {"label": row.label, "runs": row.runs} for row in (*rows, *references)}
+    return write_results(out, lines, [_summary(row) for row in rows], measures)
 
 
 def _preface(rows: list[Row], settings: Settings, judged: bool) -> str:
@@ -180,15 +171,13 @@ def _targets(rows: list[Row], references: list[Row]) -> list[str]:
 
 def _summary(row: Row) -> dict[str, Any]:
     """What a model card says of the first seed's try-on."""
-    made: dict[str, Any] = {"label": row.label, "model": None if row.model is None else str(row.model)}
+    told: dict[str, Mapping[str, Any]] = {}
     for condition, found in row.runs[0]["sets"].items():
-        told = {f"{title}, {condition}": found["timing"][name] for name, (title, _) in TIMING.items()}
-        for kind in _KINDS:
-            told |= {
-                f"{title}, {kind}, {condition}": found[kind][name] for name, (title, _) in PICTURES.items()
-            }
-        made |= {
-            name: "none" if facts["value"] is None else f"{facts['value']:.3f}"
-            for name, facts in told.items()
-        }
-    return made
+        told |= {f"{TIMING[name][0]}, {condition}": found["timing"][name] for name in _SUMMARISED}
+    pictures = next(iter(row.runs[0]["sets"].values()))
+    for kind in _KINDS:
+        told |= {f"{title}, {kind}": pictures[kind][name] for name, (title, _) in PICTURES.items()}
+    shown = {
+        name: "none" if facts["value"] is None else f"{facts['value']:.3f}" for name, facts in told.items()
+    }
+    return {"label": row.label, "model": str(row.model), **shown}

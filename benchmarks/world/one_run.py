@@ -10,24 +10,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arm_runs import trained
+from benchmarks.arm_runs import train_then
 from benchmarks.world.evaluating import Evaluation
 from benchmarks.world.settings import Settings
 
 
 def run(task: dict[str, Any]) -> int:
     """Trains and measures what is missing; returns the exit status."""
-    try:
-        trained(task)
-    except RuntimeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return train_then(task, _measure)
+
+
+def _measure(task: dict[str, Any]) -> None:
     settings = Settings(**{**task["settings"], "splits": tuple(task["settings"]["splits"])})
     model = Path(task["folder"]) / "run" / "final"
     evaluation = Evaluation(model, Path(task["evaluations"]), Path(task["truth"]), settings)
     evaluation.world()
     evaluation.references()
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,13 +1,11 @@
 """The tables of the comparison, beside its figures and strips."""
 
-import json
-import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results_files import strip_line, write_results
 from benchmarks.tables import machine_words, pooled_cell, table
 from benchmarks.targets import target_table
 from benchmarks.world.figures import draw_drift, draw_gain_leakage, draw_response_curves
@@ -89,18 +87,10 @@ def write_report(
         if draw(rows, out / name):
             lines.append(f"![{title}]({name})")
     for row in rows:
-        if row.strip is not None and row.strip.is_file():
-            name = f"strip-{re.sub('[^A-Za-z0-9]+', '-', row.name)}.png"
-            shutil.copyfile(row.strip, out / name)
-            lines.append(f"![{row.label}: engine, world and their responses]({name})")
-    text = "\n".join([*lines, ""])
-    (out / "results.md").write_text(text, encoding="utf-8")
-    plain = {
-        "rows": [_summary(row) for row in rows],
-        "measures": {row.name: {"label": row.label, "runs": row.runs} for row in every},
-    }
-    (out / "results.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return text
+        words = f"{row.label}: engine, world and their responses"
+        lines += strip_line(row.strip, row.name, words, out)
+    measures = {row.name: {"label": row.label, "runs": row.runs} for row in every}
+    return write_results(out, lines, [_summary(row) for row in rows], measures)
 
 
 def _summary(row: Row) -> dict[str, Any]:
