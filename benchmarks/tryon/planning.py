@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.tryon.arms import BASE, MODULE, Arm
-from benchmarks.tryon.settings import QUICK_BATCH, Settings
+from benchmarks.tryon.settings import QUICK_CHANGES, Settings
 from vision.latents import autoencoder_identity, load_autoencoder
 from vision.latents.identity import hash_json
 from vision.media.bad_item import BadItemError
@@ -52,7 +52,7 @@ def planned_tasks(
                 "train.seed": seed,
             }
             if settings.quick:
-                changes["train.batch_size"] = QUICK_BATCH
+                changes |= QUICK_CHANGES
             if settings.steps is not None:
                 changes["train.steps"] = settings.steps
             key = hash_json([text, changes, latents, asdict(studio), settings.train_clips])

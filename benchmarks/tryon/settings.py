@@ -51,7 +51,7 @@ class Settings:
 
 #: What --quick takes.
 QUICK = Settings(quick=True, clips=4, train_clips=40, steps=40)
-QUICK_BATCH = 4
+QUICK_CHANGES = {"train.batch_size": 4, "train.ema_decay": 0.9}
 QUICK_ARMS = ("plain", "mask", "arope")
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vision.latents import TinyVideoAutoencoder
+
 for place, folder in enumerate((".", "../train", "../tryon", "../jobs", "../tryon_train")):
     sys.path.insert(place, str((Path(__file__).parent / folder).resolve()))
 
@@ -23,3 +25,9 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> TruthSet:
 @pytest.fixture(scope="session")
 def clips(truth: TruthSet) -> list[TruthClip]:
     return list(truth)
+
+
+@pytest.fixture(scope="session")
+def vae() -> TinyVideoAutoencoder:
+    """4 pixels a side and 4 frames become one of 4 channels, as the tiny transformers of tests/tryon take."""
+    return TinyVideoAutoencoder(latent_channels=4, widths=(8,), num_blocks=1, patch_size=4).eval()

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from tiny_tryon_model import (  # pyright: ignore[reportMissingImports] - of tests/tryon
     ARCHITECTURE,
-    tiny_autoencoder,
     tiny_text_encoder,
     tiny_tokenizer,
 )
@@ -25,6 +24,7 @@ from train.recipes.load import load_recipe
 from train.recipes.override import Override
 from train.recipes.tryon import TryOnRecipe
 from train.recipes.yaml_text import write_yaml
+from vision.latents import TinyVideoAutoencoder
 from vision.tryon.evaluation.truth_files import TruthSet
 from vision.tryon.studio_plan import planned_clips
 
@@ -39,10 +39,10 @@ def files(folder: Path) -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def parts(tmp_path_factory: pytest.TempPathFactory, vae: TinyVideoAutoencoder) -> Path:
     """An autoencoder, a text encoder and a recipe."""
     folder = tmp_path_factory.mktemp("bench")
-    tiny_autoencoder().save_pretrained(folder / "vae")
+    vae.save_pretrained(folder / "vae")
     tiny_text_encoder().save_pretrained(folder / "text" / "text_encoder")
     tiny_tokenizer().save_pretrained(folder / "text" / "tokenizer")
     architecture = {name: value for name, value in ARCHITECTURE.items() if name not in VACE}

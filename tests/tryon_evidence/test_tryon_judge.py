@@ -1,6 +1,7 @@
 """The judge of clips: truth, wrong time, floor; garments, attention, files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from tiny_tryon_model import (  # pyright: ignore[reportMissingImports] - of tes
     tiny_tryon,
 )
 
+from vision.latents import TinyVideoAutoencoder
 from vision.metrics.efficientnet_lite import efficientnet_lite
 from vision.metrics.perceptual import perceptual_distance
 from vision.metrics.similarity import ssim, ssim_inside_outside
@@ -91,8 +93,11 @@ def test_true_clips_are_read_as_they_were_drawn(truth: TruthSet, clips: list[Tru
         TruthSettings(StudioSettings(actions=(0, 1)), 2)
 
 
-def test_a_model_is_judged_by_what_it_hears(clips: list[TruthClip], network: torch.nn.Module) -> None:
-    maker = TryOnMaker(pipeline_of(max_prompt_tokens=16))
+def test_a_model_is_judged_by_what_it_hears(
+    clips: list[TruthClip], network: torch.nn.Module, vae: TinyVideoAutoencoder
+) -> None:
+    parts: dict[str, Any] = {"vae": vae, "max_prompt_tokens": 16}
+    maker = TryOnMaker(pipeline_of(**parts))
     request = Request(clips[0], "paired")
     made = maker(request)
     assert made.shape == clips[0].video.shape and made.dtype == np.float32
@@ -100,10 +105,10 @@ def test_a_model_is_judged_by_what_it_hears(clips: list[TruthClip], network: tor
     assert judged(maker, clips[:1], network)["timing"]["iou"]["value"] < 0.9
     found = attention_mass(maker, request)
     assert found is not None and 0 < found.mass < 1 and 0 < found.chance < 1
-    deaf = TryOnMaker(pipeline_of(max_prompt_tokens=16, trained_with_actions=False), hands=False)
+    deaf = TryOnMaker(pipeline_of(**parts, trained_with_actions=False), hands=False)
     assert deaf.inputs(request)["actions"] is None and deaf.inputs(request)["hands"] is None
     assert attention_mass(deaf, request) is None
-    masked = TryOnMaker(pipeline_of(tiny_tryon(), max_prompt_tokens=16, timing={"kind": "mask"}))
+    masked = TryOnMaker(pipeline_of(tiny_tryon(), **parts, timing={"kind": "mask"}))
     sure = attention_mass(masked, request)
     assert sure is not None and sure.mass == pytest.approx(1, abs=1e-5)
     through = through_autoencoder(maker.pipeline.vae)(request)

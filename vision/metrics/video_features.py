@@ -37,9 +37,9 @@ def video_features(network: nn.Module, video: Tensor) -> Tensor:
     Returns:
         float32, shape (N, D).
     """
-    windows = video[: len(video) // WINDOW * WINDOW].split(WINDOW)
     found = []
-    for window in windows:
+    for start in range(0, len(video) - WINDOW + 1, WINDOW):
+        window = video[start : start + WINDOW]
         (maps,) = stage_maps(network, window, [_STAGE])
         found.append(torch.cat([maps.mean((0, 2, 3)), maps.diff(dim=0).abs().mean((0, 2, 3))]))
     return torch.stack(found) if found else torch.zeros(0, DIMENSION)
