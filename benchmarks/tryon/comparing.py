@@ -64,7 +64,15 @@ def compare_arms(options: argparse.Namespace, asked: str) -> int:
             for evaluation, task in zip(evaluations, own, strict=True)
         ]
         strips = {arm.condition: evaluations[0].strip(arm.condition)}
-        rows.append(Row(arm.name, arm.label, found, strips, model=Path(own[0]["folder"]) / "run" / "final"))
+        rows.append(
+            Row(
+                arm.name,
+                arm.label,
+                found,
+                strips,
+                model=options.work / Path(own[0]["folder"]).name / "run" / "final",
+            )
+        )
         for row in _references(evaluations[0]):
             # Each arm measures its own kind of clips; a reference has one row with all kinds.
             if row.name in references:

@@ -12,7 +12,7 @@ from vision.media import enlargement, image_grid
 from vision.tryon.evaluation.request import Request
 from vision.whole_file import written_aside
 
-_CLIPS, _COLUMNS = 2, 11
+_CLIPS, _COLUMNS = 1, 9
 
 
 class Strip:
