@@ -13,6 +13,8 @@ from train.recipes.model import ModelRecipe
 from train.recipes.preview import PreviewRecipe
 from train.recipes.run import ENTRY_POINTS
 from train.recipes.train import TrainRecipe
+from train.recipes.tryon import TryOnRecipe
+from train.recipes.tryon_cdm import TryOnCDMRecipe
 from train.recipes.world import WorldRecipe
 from train.recipes.world_cdm import WorldCDMRecipe
 
@@ -21,7 +23,11 @@ CDM = {"recipe": "cdm", "train": TRAIN, "teacher": "checkpoints/t", "prompts": "
 
 
 @pytest.mark.parametrize(
-    "recipe", [BaseRecipe, CDMRecipe, ClassifierRecipe, AutoencoderRecipe, WorldRecipe, WorldCDMRecipe]
+    "recipe",
+    [
+        *(BaseRecipe, CDMRecipe, ClassifierRecipe, AutoencoderRecipe),
+        *(WorldRecipe, WorldCDMRecipe, TryOnRecipe, TryOnCDMRecipe),
+    ],
 )
 def test_every_key_says_what_it_is(recipe):
     undocumented = [key.name for key in recipe_keys(recipe) if not key.doc]

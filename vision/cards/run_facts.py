@@ -11,7 +11,7 @@ from vision.cards.autoencoder_card import autoencoder_facts
 from vision.cards.methods import METHODS
 from vision.cards.names import model_name, without_folders
 from vision.cards.picture_card import family_of, picture_facts
-from vision.cards.tryon_card import tryon_facts
+from vision.cards.tryon_card import tryon_facts, tryon_student_facts
 from vision.cards.world_card import world_facts, world_student_facts
 
 NOT_RECORDED = "not recorded"
@@ -23,6 +23,7 @@ TASKS: dict[str, str | None] = {
     "world": "image-to-video",
     "tryon": "video-to-video",
     "world_cdm": "image-to-video",
+    "tryon_cdm": "video-to-video",
 }
 TASKS.update(dict.fromkeys(METHODS, "text-to-image"))
 #: What a card says of a model besides its run, by the kind of its recipe; of all others it is about pictures.
@@ -31,6 +32,7 @@ _FACTS: dict[str, Callable[[dict[str, Any], Path, str], dict[str, Any]]] = {
     "world": world_facts,
     "tryon": tryon_facts,
     "world_cdm": world_student_facts,
+    "tryon_cdm": tryon_student_facts,
 }
 
 
