@@ -1,6 +1,7 @@
-"""AdamW, in float32 or 8 bits, and its state as named tensors."""
+"""AdamW, in float32 or 8 bits, or Muon beside it, and their state as named tensors."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,10 @@ from train.recipes.train import TrainRecipe
 
 
 def make_optimizer(parameters: Mapping[str, nn.Parameter], recipe: TrainRecipe, name: str) -> Optimizer:
-    """AdamW for one network's trained parameters.
+    """The optimizer of one network's trained parameters.
 
     Raises:
-        ValueError: 8 bits are asked for where bitsandbytes is absent or the network is sharded.
+        ValueError: 8 bits are asked for where bitsandbytes is absent, or these or Muon for a sharded network.
     """
     settings = {
         "lr": recipe.lr_of.get(name, recipe.lr),
@@ -22,6 +23,13 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], recipe: TrainRecipe, 
         "eps": recipe.eps,
         "weight_decay": recipe.weight_decay,
     }
+    if recipe.optimizer == "muon":
+        if recipe.sharding != "none" or recipe.eight_bit:
+            raise ValueError(
+                "train.optimizer: muon needs whole matrices of 32 bits; set train.sharding: none and "
+                "train.eight_bit: false, or train.optimizer: adamw"
+            )
+        return MuonBesideAdamW(parameters, **settings)
     if not recipe.eight_bit:
         return torch.optim.AdamW(parameters.values(), fused=True, **settings)
     if recipe.sharding != "none":
@@ -37,6 +45,41 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], recipe: TrainRecipe, 
             "`pip install bitsandbytes` (or `pip install -e .[gpu]`), or set train.eight_bit: false"
         ) from error
     return AdamW8bit(parameters.values(), **settings)
+
+
+class MuonBesideAdamW(Optimizer):
+    """Muon for the matrices of the blocks, AdamW for all else: embeddings, head, biases, gains.
+
+    Muon (K. Jordan 2024) steps by the momentum's nearest orthogonal matrix. Its step is scaled to the root
+    mean square of AdamW's, so both take one learning rate (J. Liu et al., arXiv 2502.16982).
+
+    Args:
+        parameters: by name. A matrix is of the blocks where "blocks" is a part of its name.
+        lr, betas, eps, weight_decay: AdamW's; Muon shares the rate and the decay.
+    """
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter], **settings: Any) -> None:
+        matrices = [p for name, p in parameters.items() if p.ndim == 2 and "blocks" in name.split(".")]
+        chosen = set(matrices)
+        rest = [p for p in parameters.values() if p not in chosen]
+        shared = {what: settings[what] for what in ("lr", "weight_decay")}
+        self._parts: list[Optimizer] = []
+        if matrices:
+            self._parts.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **shared))
+        if rest:
+            self._parts.append(torch.optim.AdamW(rest, fused=True, **settings))
+        super().__init__([group for part in self._parts for group in part.param_groups], {})
+        # One list of groups and one state, whichever of the two is asked.
+        self.param_groups = [group for part in self._parts for group in part.param_groups]
+        for part in self._parts:
+            part.state = self.state
+
+    def step(self, closure: Any = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step of both."""
+        if closure is not None:
+            raise ValueError("a step takes no closure; compute the gradients first")
+        for part in self._parts:
+            part.step()
 
 
 #: Quantisation tables of the 8-bit moments: 256 numbers that all parameters share.

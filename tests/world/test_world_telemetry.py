@@ -187,5 +187,10 @@ def test_clips_are_found_at_any_depth(tmp_path: Path) -> None:
         (tmp_path / name / "video.mp4").touch()
     found = [path.relative_to(tmp_path).as_posix() for path in find_clips(tmp_path)]
     assert found == ["halo/x/c", "train/a", "train/b"]
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "elsewhere").symlink_to(tmp_path / "train")
+    (tmp_path / "linked" / "above").symlink_to(tmp_path)
+    linked = [path.relative_to(tmp_path).as_posix() for path in find_clips(tmp_path / "linked")]
+    assert linked == ["linked/elsewhere/a", "linked/elsewhere/b"]
     with pytest.raises(ValueError, match="holds no clips"):
         find_clips(tmp_path / "nothing")

@@ -28,8 +28,11 @@ class TrainRecipe(Recipe):
     accumulation: int = Field(default=1, ge=1)
     """Micro-batches of one iteration; their gradients are averaged."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """muon: Muon for the matrices of the blocks and AdamW for all else, with one learning rate."""
+
     lr: LearningRate
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
 
     lr_of: dict[str, LearningRate] = Field(default_factory=dict)
     """Learning rates by network, for those that do not take lr, for instance {fake: 5e-6}."""
@@ -38,7 +41,7 @@ class TrainRecipe(Recipe):
     """AdamW's decay rates of the first and second moment, each in [0, 1)."""
 
     weight_decay: float = Field(default=1e-4, ge=0)
-    """AdamW's decoupled weight decay."""
+    """Decoupled weight decay."""
 
     eps: float = Field(default=1e-8, gt=0)
     """AdamW's epsilon."""

@@ -5,6 +5,7 @@ telemetry and ``metadata.json``; row t of the table leads from frame t to frame 
 """
 
 import json
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,13 +65,24 @@ class CrossFPSClip:
 def find_clips(root: Path | str) -> list[Path]:
     """The folders below ``root`` that hold a table of telemetry or a video, sorted; hidden ones are left out.
 
+    Linked folders count as folders; a link to a folder that it lies in is left out.
+
     Raises:
         ValueError: there is no such folder, or no clip in it.
     """
     root = Path(root)
     wanted = {*TELEMETRY_NAMES, VIDEO_NAME}
-    found = {path.parent for path in root.rglob("*") if path.name in wanted}
-    clips = [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+    clips = []
+    for name, folders, files in os.walk(root, followlinks=True):
+        folder = Path(name)
+        here = folder.resolve()
+        folders[:] = [
+            each
+            for each in folders
+            if not each.startswith(".") and not here.is_relative_to((folder / each).resolve())
+        ]
+        if wanted & set(files):
+            clips.append(folder)
     if not clips:
         raise ValueError(
             f"{root} holds no clips; expected folders with {VIDEO_NAME} and {' or '.join(TELEMETRY_NAMES)}"
