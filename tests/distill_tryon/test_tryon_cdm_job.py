@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_runs import files  # pyright: ignore[reportMissingImports] - of tests/jobs
+from tiny_runs import assert_same_end  # pyright: ignore[reportMissingImports] - of tests/jobs
 from tiny_tryon_model import (  # pyright: ignore[reportMissingImports] - of tests/tryon
     ACTIONS,
     ARCHITECTURE,
@@ -153,16 +153,8 @@ def test_previews_and_log_of_a_distilled_tryon(run: Path) -> None:
 def test_a_resumed_distillation_makes_the_same_tryon(
     tryon_runs: TryOnWorkspace, teacher: Path, run: Path
 ) -> None:
-    half = recipe_of(tryon_runs, teacher, "halves")
-    half["train"]["steps"] = 2
-    tryon_runs.run(cdm.main, half)
-    halves = tryon_runs.run(cdm.main, recipe_of(tryon_runs, teacher, "halves"), "--resume", "latest")
-    assert (halves / "final" / WEIGHTS).read_bytes() == (run / "final" / WEIGHTS).read_bytes()
-    last = "checkpoints/step-00000004"
-    names = files(run / last).keys()
-    assert names == files(halves / last).keys()
-    for name in (name for name in names if name.endswith(".safetensors")):
-        assert (halves / last / name).read_bytes() == (run / last / name).read_bytes()
+    halves = tryon_runs.resumed(cdm.main, lambda output: recipe_of(tryon_runs, teacher, output))
+    assert_same_end(run, halves, WEIGHTS)
 
 
 def test_a_dry_run_counts_three_networks(
@@ -219,9 +211,5 @@ def test_mistakes_in_a_recipe_of_a_few_step_tryon(
         if isinstance(value, str) and value in made:
             place[name] = str(tryon_runs.folder / value)
             pipeline_of(**made[value]).save_pretrained(place[name])
-    try:
-        status = cdm.main([str(tryon_runs.write(recipe))])
-    except SystemExit as stop:  # of a recipe that is none
-        status = stop.code
-    assert status == 2
+    assert tryon_runs.status(cdm.main, recipe) == 2
     assert message in capsys.readouterr().err

@@ -38,7 +38,7 @@ def batch_of(tryon_runs: TryOnWorkspace, pipeline: Any) -> tuple[dict[str, torch
         also=[""],
     )
     clips: Any = batches.dataset
-    return clips.batch([Item(n, 0, n) for n in range(3)]), texts.of([""])["encoder_hidden_states"]
+    return clips.batch([Item(n, n) for n in range(3)]), texts.of([""])["encoder_hidden_states"]
 
 
 @pytest.mark.parametrize("padding", ["noised", "zeros"])

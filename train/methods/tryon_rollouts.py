@@ -24,9 +24,6 @@ class TryOnRollouts(Rollouts):
     the number is read: context, garment, hands, captions and prompt are what the networks are conditioned on.
     """
 
-    def samples(self, batch: Mapping[str, Tensor]) -> int:
-        return 1
-
     def walk(
         self,
         student: Denoiser,
