@@ -13,6 +13,7 @@ export MALLOC_MMAP_THRESHOLD_ := 4294967296
 export MALLOC_TRIM_THRESHOLD_ := 8589934592
 
 WORLD := checkpoints/world-student
+TRYON := checkpoints/tryon-studio
 
 # Fashion-MNIST's training files, for the methods that are trained on pictures.
 DATA ?= data/fashion-mnist
@@ -21,13 +22,14 @@ CLIPS ?= outputs/fps
 # Trained autoencoder of the try-on's benchmark.
 VAE ?= checkpoints/tryon-autoencoder
 
-.PHONY: setup demo demo-world demo-dehaze test test-slow lint bench bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring \
-	bench-distill bench-world bench-tryon bench-play bench-placement chromium clean
+.PHONY: setup demo demo-world demo-tryon demo-dehaze test test-slow lint bench bench-transformer bench-memory \
+	bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-tryon bench-play bench-placement chromium clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo               distil the embedded 50-step model into a 4-step one (about five minutes on two cores)"
 	@echo "make demo-world         a scripted play of the embedded world beside the engine's own frames"
+	@echo "make demo-tryon         one person in three garments, one action early and late"
 	@echo "make demo-dehaze        a small dehazing network, adapted to another haze (minutes on two cores)"
 	@echo "make test | test-slow   the tests | the ones that take minutes"
 	@echo "make lint               ruff and pyright"
@@ -61,6 +63,14 @@ demo-world: setup
 		--overlay --beside --overwrite
 	@echo "engine at the left, the world at the right: outputs/demo-world/clip.mp4 and clip.png"
 	@echo "play it yourself: $(BIN)/python -m infer.play --model $(WORLD)"
+
+demo-tryon: setup
+	$(BIN)/python -m vision.tryon.fitting configs/tryon/fitting.json --out outputs/demo-tryon/fitting
+	$(BIN)/python -m infer.tryon --model $(TRYON) --index outputs/demo-tryon/fitting --unpaired --alone \
+		--out outputs/demo-tryon/made --overwrite
+	$(BIN)/python -m infer.tryon_sheet --index outputs/demo-tryon/fitting --videos outputs/demo-tryon/made \
+		--out outputs/demo-tryon/sheet.png
+	@echo "what was filmed above what was made, each with its garment: outputs/demo-tryon/sheet.png and sheet.mp4"
 
 # A small base from grey and coloured haze, then an adapter for the dense, uneven kind. All of it goes on where it stopped.
 DEHAZE := outputs/demo-dehaze

@@ -12,7 +12,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from vision import DehazePipeline, WorldPipeline, load_pipeline
+from vision import DehazePipeline, TryOnPipeline, WorldPipeline, load_pipeline
 from vision.cards.dehaze_card import MEASURES_FILE
 from vision.cards.model_card import write_model_card
 from vision.cards.names import model_name
@@ -34,6 +34,8 @@ _NAMES = {
     "accuracy": "accuracy on the prompts",
     "diversity": "diversity within a prompt",
 }
+#: Pipelines that are loaded by their own class; all others draw pictures or videos from prompts.
+_OWN_CLASS = {kind.__name__: kind for kind in (DehazePipeline, TryOnPipeline, WorldPipeline)}
 #: Of networks that carry their own quality: its file, and the class of the very weights that it belongs to.
 _OWN_QUALITY = {"statistics.safetensors": FeatureNetwork, fidelity.FILE: TinyVideoAutoencoder}
 
@@ -115,10 +117,8 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     """The pipeline of a folder, as a user loads it."""
-    for kind in (WorldPipeline, DehazePipeline):
-        if pipeline_index(folder).get("_class_name") == kind.__name__:
-            return kind.from_pretrained(folder, dtype=dtype)
-    return load_pipeline(folder, dtype=dtype)
+    own = _OWN_CLASS.get(str(pipeline_index(folder).get("_class_name")))
+    return load_pipeline(folder, dtype=dtype) if own is None else own.from_pretrained(folder, dtype=dtype)
 
 
 def _forget_source(path: Path) -> None:
@@ -142,7 +142,7 @@ def _quality(
     if results is None or label is None:
         raise ValueError(
             "a released model says how good it is: measure it with python -m infer.compare (a world with "
-            "benchmarks.world), and give its --results and --label"
+            "benchmarks.world, a try-on with benchmarks.tryon), and give its --results and --label"
         )
     try:
         rows = {row["label"]: row for row in json.loads(results.read_text(encoding="utf-8"))["rows"]}

@@ -23,8 +23,10 @@ from infer.clip_record import is_made, write_record
 from infer.model_hash import file_hash, pipeline_hash
 from infer.tryon_options import TryOnOptions
 from vision import TryOnPipeline
-from vision.media import enlargement, image_grid, to_image, write_image, write_video
+from vision.media import enlargement, image_grid, is_transparent, to_image, write_image, write_video
+from vision.media.bad_item import BadItemError
 from vision.processes import process_device, process_state
+from vision.tryon.actions import action_faults
 from vision.tryon.parts import has_guider
 from vision.tryon.readers import read_samples
 from vision.tryon.sample import TryOnSample
@@ -76,7 +78,12 @@ def dress_samples(options: TryOnOptions) -> Done:
     todo = on_main(state, missing)
     mine = todo[state.process_index :: state.num_processes]
     for number, fact in tqdm(mine, "dressing", unit="video", disable=not state.is_main_process, delay=2):
-        _make(samples[number], fact, options, pipeline)
+        try:
+            _make(samples[number], fact, options, pipeline)
+        except BadItemError:  # which names its sample
+            raise
+        except ValueError as error:
+            raise ValueError(f"{samples[number].record.id}: {error}") from error
     state.wait_for_everyone()
     return Done(state.is_main_process, len(todo), len(samples) - len(todo))
 
@@ -156,8 +163,21 @@ def _warn_of_unread(samples: list[TryOnSample], pipeline: TryOnPipeline) -> None
         )
 
 
+def _warn_of_changes(sample: TryOnSample) -> None:
+    """Says what of a sample that has been read is taken otherwise than it is."""
+    record, garment = sample.record, sample.path("garment")
+    assert garment is not None
+    if is_transparent(garment):
+        warnings.warn(f"{record.id}: {garment} is transparent in parts; it is laid on white", stacklevel=2)
+    if any(action_faults(record.actions, None, record.id)):
+        warnings.warn(
+            f"{record.id}: actions overlap; they are split, and their captions joined by 'and'", stacklevel=2
+        )
+
+
 def _make(sample: TryOnSample, fact: dict[str, Any], options: TryOnOptions, pipeline: TryOnPipeline) -> None:
     inputs = sample_inputs(sample, sample.load(), options.size)
+    _warn_of_changes(sample)
     guided = has_guider(pipeline.transformer)
     if not guided:
         inputs["hands"] = None

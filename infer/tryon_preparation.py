@@ -12,6 +12,7 @@ from torch import Tensor
 
 from infer.prepare_tryon import PrepareOptions
 from vision.media import (
+    is_transparent,
     read_image,
     read_video,
     resize_and_pad,
@@ -117,9 +118,8 @@ def _rounded(size: tuple[int, ...], path: Path) -> tuple[int, int]:
 def _garment(path: Path, height: int, width: int) -> Image.Image:
     """The garment's picture, whole, on white."""
     picture = read_image(path)
-    with Image.open(path) as opened:
-        if opened.has_transparency_data:
-            warnings.warn(f"{path} is transparent in parts; it is laid on white", stacklevel=2)
+    if is_transparent(path):
+        warnings.warn(f"{path} is transparent in parts; it is laid on white", stacklevel=2)
     fault = background_fault(to_tensor(picture), str(path))
     if fault is not None:
         warnings.warn(f"{fault}. It is taken as it is", stacklevel=2)

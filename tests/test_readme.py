@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 
 from train.data.idx import write_idx
-from vision import DehazePipeline, TextToImagePipeline, WorldPipeline
+from vision import DehazePipeline, TextToImagePipeline, TryOnPipeline, WorldPipeline
 from vision.dehaze.dea_net import DEANet
 from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
 from vision.dehaze.synthesis import write_pairs
 from vision.media import write_image
+from vision.tryon import studio
 from vision.world.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,11 +76,22 @@ def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def studio_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten clips of the try-on studio: nine to train on, one of another person in other garments."""
+    folder = tmp_path_factory.mktemp("studio")
+    assert studio.main(["--out", str(folder), "--clips", "10"]) == 0
+    return folder
+
+
 @pytest.fixture
-def elsewhere(tmp_path: Path, clips: Path, haze: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def elsewhere(
+    tmp_path: Path, clips: Path, studio_clips: Path, haze: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A folder with the repository's configs and checkpoints in it, so that outputs/ is not the user's."""
     (tmp_path / "outputs").mkdir()
     shutil.copytree(clips, tmp_path / "outputs" / "fps")
+    shutil.copytree(studio_clips, tmp_path / "outputs" / "studio")
     for name in ("haze", "engine_depth"):
         shutil.copytree(haze / name, tmp_path / "outputs" / name)
     shutil.copytree(haze / "photographs", tmp_path / "photographs")
@@ -153,7 +165,10 @@ def test_the_released_models_carry_their_grid_and_card():
         assert "## Quality" in card and "not recorded" not in card
     world = WorldPipeline.from_pretrained(ROOT / "checkpoints" / "world-student")
     assert len(world.config["default_sigmas"]) == 4 and world.transformer.causality is not None
-    weights = [*student.transformer.state_dict().values(), *world.transformer.state_dict().values()]
+    tryon = TryOnPipeline.from_pretrained(ROOT / "checkpoints" / "tryon-studio")
+    assert tryon.config["trained_with_actions"]
+    networks = [student.transformer, world.transformer, tryon.transformer]
+    weights = [tensor for network in networks for tensor in network.state_dict().values()]
     assert all(torch.isfinite(tensor).all() for tensor in weights)
 
 

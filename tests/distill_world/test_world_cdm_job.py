@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_runs import Workspace, files  # pyright: ignore[reportMissingImports] - of tests/jobs
+from tiny_runs import Workspace, assert_same_end  # pyright: ignore[reportMissingImports] - of tests/jobs
 from tiny_streams import GRID, causal_pipeline
 from tiny_world import picture, pipeline_of, rows, seeded, tiny_world, write_clip  # pyright: ignore[reportMissingImports] - of tests/world
 
@@ -111,16 +111,8 @@ def test_previews_log_and_card_of_a_distilled_world(run: Path) -> None:
 
 
 def test_a_resumed_distillation_makes_the_same_world(workspace: Workspace, run: Path) -> None:
-    half = recipe_of(workspace, "halves")
-    half["train"]["steps"] = 2
-    workspace.run(cdm.main, half)
-    halves = workspace.run(cdm.main, recipe_of(workspace, "halves"), "--resume", "latest")
-    assert (halves / "final" / WEIGHTS).read_bytes() == (run / "final" / WEIGHTS).read_bytes()
-    last = "checkpoints/step-00000004"
-    names = files(run / last).keys()
-    assert names == files(halves / last).keys()
-    for name in (name for name in names if name.endswith(".safetensors")):
-        assert (halves / last / name).read_bytes() == (run / last / name).read_bytes()
+    halves = workspace.resumed(cdm.main, lambda output: recipe_of(workspace, output))
+    assert_same_end(run, halves, WEIGHTS)
 
 
 def test_a_dry_run_counts_three_networks(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,9 +149,5 @@ def test_mistakes_in_a_recipe_of_a_world(
         if name == "teacher" and value in made:
             place[name] = str(workspace.folder / value)
             made[value]().save_pretrained(place[name])
-    try:
-        status = cdm.main([str(workspace.write(recipe))])
-    except SystemExit as stop:  # of a recipe that is none
-        status = stop.code
-    assert status == 2
+    assert workspace.status(cdm.main, recipe) == 2
     assert message in capsys.readouterr().err

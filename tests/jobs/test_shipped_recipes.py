@@ -16,6 +16,7 @@ from train.recipes.dehaze_adapt import ShiftedRecipe
 from train.recipes.distillation import DistillationRecipe, PromptRecipe
 from train.recipes.load import load_recipe
 from train.recipes.tryon import TryOnRecipe
+from train.recipes.tryon_cdm import TryOnCDMRecipe
 from train.recipes.world import WorldRecipe
 from train.recipes.world_cdm import WorldCDMRecipe
 from train.recipes.yaml_text import read_yaml
@@ -28,6 +29,7 @@ ENTRY_POINTS = {
     "base": (BaseRecipe, base.main),
     "cdm": (CDMRecipe, cdm.main),
     "world_cdm": (WorldCDMRecipe, cdm.main),
+    "tryon_cdm": (TryOnCDMRecipe, cdm.main),
     **{found.model_fields["recipe"].default: (found, distill.main) for found in distill.RECIPES},
     **{found.model_fields["recipe"].default: (found, dehaze.main) for found in dehaze.RECIPES},
     "classifier": (ClassifierRecipe, features.main),

@@ -13,7 +13,7 @@ from tiny_pipeline import (  # pyright: ignore[reportMissingImports] - of tests/
     tiny_text_encoder,
     tiny_tokenizer,
 )
-from tiny_runs import Workspace, files
+from tiny_runs import Workspace, assert_same_end
 from tiny_world import (  # pyright: ignore[reportMissingImports] - of tests/world
     ARCHITECTURE,
     picture,
@@ -102,16 +102,8 @@ def test_previews_log_and_card(run: Path) -> None:
 
 
 def test_a_resumed_run_makes_the_same_model(workspace: Workspace, parts: Path, run: Path) -> None:
-    half = recipe_of(workspace, parts, "world-halves")
-    half["train"]["steps"] = 2
-    workspace.run(world.main, half)
-    halves = workspace.run(world.main, recipe_of(workspace, parts, "world-halves"), "--resume", "latest")
-    assert (halves / "final" / WEIGHTS).read_bytes() == (run / "final" / WEIGHTS).read_bytes()
-    last = "checkpoints/step-00000004"
-    names = files(run / last).keys()
-    assert names == files(halves / last).keys()
-    for name in (name for name in names if name.endswith(".safetensors")):
-        assert (halves / last / name).read_bytes() == (run / last / name).read_bytes()
+    halves = workspace.resumed(world.main, lambda output: recipe_of(workspace, parts, f"world-{output}"))
+    assert_same_end(run, halves, WEIGHTS)
 
 
 def test_a_causal_world_goes_on_from_weights(workspace: Workspace, parts: Path, run: Path) -> None:
@@ -189,9 +181,5 @@ def test_mistakes(
 ) -> None:
     recipe = recipe_of(workspace, parts, "world-mistake")
     recipe[section] = {**recipe.get(section, {}), **changes}
-    try:
-        status = world.main([str(workspace.write(recipe))])
-    except SystemExit as stop:  # of a recipe that is none
-        status = stop.code
-    assert status == 2
+    assert workspace.status(world.main, recipe) == 2
     assert message in capsys.readouterr().err

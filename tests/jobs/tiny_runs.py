@@ -121,6 +121,27 @@ class Workspace:
         assert main([str(self.write(recipe)), *words]) == 0
         return Path(recipe["train"]["output"])
 
+    def resumed(
+        self, main: Callable[[Sequence[str]], int], recipe_of: Callable[[str], dict[str, Any]]
+    ) -> Path:
+        """A run of four iterations that was stopped after two of them and went on.
+
+        Args:
+            main: the entry point.
+            recipe_of: the recipe of a run by the name of its output.
+        """
+        half = recipe_of("halves")
+        half["train"]["steps"] = 2
+        self.run(main, half)
+        return self.run(main, recipe_of("halves"), "--resume", "latest")
+
+    def status(self, main: Callable[[Sequence[str]], int], recipe: dict[str, Any]) -> Any:
+        """Exit status of an entry point on a recipe, which may be none."""
+        try:
+            return main([str(self.write(recipe))])
+        except SystemExit as stop:
+            return stop.code
+
     def write(self, recipe: dict[str, Any]) -> Path:
         """Writes a recipe to a file of its own."""
         path = self.folder / f"recipe-{len(list(self.folder.glob('recipe-*')))}.yaml"
@@ -145,3 +166,18 @@ def files(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def assert_same_end(run: Path, other: Path, weights: str) -> None:
+    """Two runs of four iterations made the same model and ended in the same state, bit for bit.
+
+    Args:
+        run, other: their folders.
+        weights: file of the model below ``final``.
+    """
+    assert (other / "final" / weights).read_bytes() == (run / "final" / weights).read_bytes()
+    last = "checkpoints/step-00000004"
+    ours, theirs = files(run / last), files(other / last)
+    assert ours.keys() == theirs.keys()
+    names = [name for name in ours if name.endswith(".safetensors")]
+    assert names and all(ours[name] == theirs[name] for name in names)

@@ -15,6 +15,8 @@ from train.recipes.model import ModelRecipe
 from train.recipes.preview import PreviewRecipe
 from train.recipes.run import ENTRY_POINTS
 from train.recipes.train import TrainRecipe
+from train.recipes.tryon import TryOnRecipe
+from train.recipes.tryon_cdm import TryOnCDMRecipe
 from train.recipes.world import WorldRecipe
 from train.recipes.world_cdm import WorldCDMRecipe
 
@@ -25,15 +27,9 @@ CDM = {"recipe": "cdm", "train": TRAIN, "teacher": "checkpoints/t", "prompts": "
 @pytest.mark.parametrize(
     "recipe",
     [
-        BaseRecipe,
-        CDMRecipe,
-        ClassifierRecipe,
-        AutoencoderRecipe,
-        WorldRecipe,
-        WorldCDMRecipe,
-        DehazePretrainRecipe,
-        DehazeAdaptRecipe,
-        DehazeFullRecipe,
+        *(BaseRecipe, CDMRecipe, ClassifierRecipe, AutoencoderRecipe),
+        *(WorldRecipe, WorldCDMRecipe, TryOnRecipe, TryOnCDMRecipe),
+        *(DehazePretrainRecipe, DehazeAdaptRecipe, DehazeFullRecipe),
     ],
 )
 def test_every_key_says_what_it_is(recipe):

@@ -1,9 +1,12 @@
-"""infer.tryon on clips of the studio: side by side, resumable, and what a model cannot hear."""
+"""infer.tryon on clips of the studio: side by side, resumable, by one process or two."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+from forked import Forked  # pyright: ignore[reportMissingImports] - of tests/train
 from PIL import Image
 from tiny_runs import files  # pyright: ignore[reportMissingImports] - of tests/jobs
 from tiny_tryon_model import ARCHITECTURE, pipeline_of  # pyright: ignore[reportMissingImports] - of tests/tryon
@@ -68,3 +71,33 @@ def test_mistakes_in_a_command_of_tryon(
     ):
         assert tryon.main([*command, *more]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_two_processes_dress_as_one_does(tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    assert tryon.main(words(tryon_run / "final", tryon_runs, alone)) == 0
+    # One of the three is there already, so that what is left is shared anew.
+    command = words(tryon_run / "final", tryon_runs, shared, "--device", "cpu")
+    assert tryon.main([*command, "--limit", "1"]) == 0
+    outcomes = Forked(dressed, command, world_size=2).outcomes(timeout=400)
+    assert [outcome.exit_code for outcome in outcomes] == [0, 0], [outcome.error for outcome in outcomes]
+    (first, told), (second, silent) = (outcome.returned for outcome in outcomes)
+    assert (first, second) == (0, 0)
+    assert "2 videos made, 1 were there already" in told and not silent, "one process reports"
+    assert files(shared) == files(alone)
+
+
+def test_processes_fail_together(tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path) -> None:
+    command = words(tryon_run / "final", tryon_runs, tmp_path / "none", "--split", "valid", "--device", "cpu")
+    first, second = Forked(dressed, command, world_size=2).outcomes(timeout=400)
+    # The first says what is wrong, the other ends with the same status and says nothing.
+    assert first.returned == (2, "") and second.exit_code == 2
+    assert not (tmp_path / "none").exists()
+
+
+def dressed(command: list[str]) -> tuple[int, str]:
+    """Exit status and standard output of infer.tryon in a process of a group."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        status = tryon.main(command)
+    return status, told.getvalue()

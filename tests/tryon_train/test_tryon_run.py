@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_runs import files  # pyright: ignore[reportMissingImports] - of tests/jobs
+from tiny_runs import assert_same_end  # pyright: ignore[reportMissingImports] - of tests/jobs
 from tiny_tryon_model import clip_inputs, seeded  # pyright: ignore[reportMissingImports] - of tests/tryon
 from tiny_tryon_runs import HEIGHT, WIDTH, TryOnWorkspace
 
@@ -57,15 +57,8 @@ def test_previews_log_and_card_of_a_tryon(tryon_run: Path) -> None:
 
 
 def test_a_resumed_run_makes_the_same_tryon(tryon_runs: TryOnWorkspace, tryon_run: Path) -> None:
-    half = tryon_runs.recipe("halves")
-    half["train"]["steps"] = 2
-    tryon_runs.trained(half)
-    halves = tryon_runs.trained(tryon_runs.recipe("halves"), "--resume", "latest")
-    assert (halves / "final" / WEIGHTS).read_bytes() == (tryon_run / "final" / WEIGHTS).read_bytes()
-    last = "checkpoints/step-00000004"
-    names = [name for name in files(tryon_run / last) if name.endswith(".safetensors")]
-    for name in names:
-        assert (halves / last / name).read_bytes() == (tryon_run / last / name).read_bytes()
+    halves = tryon_runs.resumed(tryon.main, tryon_runs.recipe)
+    assert_same_end(tryon_run, halves, WEIGHTS)
 
 
 @pytest.mark.parametrize("trained", ["guider", "guider_context", "lora"])
@@ -148,11 +141,7 @@ def test_mistakes_in_a_recipe_of_a_tryon(
         recipe |= changes
     else:
         recipe[section] = {**recipe.get(section, {}), **changes}
-    try:
-        status = tryon.main([str(tryon_runs.write(recipe))])
-    except SystemExit as stop:  # of a recipe that is none
-        status = stop.code
-    assert status == 2
+    assert tryon_runs.status(tryon.main, recipe) == 2
     assert message in capsys.readouterr().err
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from train.data.batches import Batches
 from train.data.build import build_captioned, build_prompts, encode_prompt_file, encode_texts
 from train.data.encoded_prompts import EncodedPrompts
-from train.estimate import Estimate, Load, NetworkSize, estimate
+from train.estimate import Estimate
 from train.jobs.drawing import few_step_preview
 from train.jobs.job import Job
-from train.jobs.networks import distillation_networks
+from train.jobs.networks import distillation_estimates, distillation_networks
 from train.methods.method import Method
 from train.previews import Preview
 from train.recipes.distillation import DistillationRecipe, PictureRecipe, PromptRecipe
@@ -86,24 +86,19 @@ class DistillationJob(Job[R]):
         return scheduler
 
     def estimates(self, processes: int, device: str) -> dict[str, Estimate]:
-        train = self.recipe.train
         family = self._described
         shape = self._checked_shape(family)
-        tokens = family.sequence_length(shape)
         prompt = family.prompt_length(family.max_prompt_tokens(self.recipe.max_prompt_tokens))
         with torch.device("meta"):
             networks = self._networks(family.empty_network())
-        return {
-            name: estimate(
-                NetworkSize.of(network),
-                Load(train.batch_size * self.samples_at_once.get(name, 1), tokens, prompt),
-                train,
-                averaged=name == self.recipe.networks[0],
-                processes=processes,
-                device=device,
-            )
-            for name, network in networks.items()
-        }
+        return distillation_estimates(
+            networks,
+            (family.sequence_length(shape), prompt),
+            self.samples_at_once,
+            self.recipe.train,
+            processes,
+            device,
+        )
 
     def prepare(self) -> tuple[Method, Batches, Preview | None]:
         recipe, family = self.recipe, self._family

@@ -1,12 +1,14 @@
-"""The networks of a distillation, as the recipe's memory plan has them."""
+"""The networks of a distillation, as the recipe's memory plan has them, and the memory that they take."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import nn
 
+from train.estimate import Estimate, Load, NetworkSize, estimate
 from train.recipes.distillation import MemoryPlan
 from train.recipes.lora import LoRARecipe
+from train.recipes.train import TrainRecipe
 from vision.lora.adapters import add_lora
 from vision.lora.shared_base import AdapterView
 
@@ -42,3 +44,36 @@ def distillation_networks(
     for name in adapters:
         networks[name] = AdapterView(transformer, name).requires_grad_(True)
     return {**networks, "teacher": AdapterView(transformer, None)}
+
+
+def distillation_estimates(
+    networks: Mapping[str, nn.Module],
+    sequence: tuple[int, int],
+    samples_at_once: Mapping[str, int],
+    train: TrainRecipe,
+    processes: int,
+    device: str,
+) -> dict[str, Estimate]:
+    """Memory of the networks of :func:`distillation_networks` by name.
+
+    Args:
+        networks: on the meta device, the student first.
+        sequence: tokens of a sample, and tokens of its prompt.
+        samples_at_once: how many inputs a sample of the batch one call of a network holds at most, by name; 1
+            where it is left out.
+        train: the recipe's.
+        processes: of the run.
+        device: "cpu" or "cuda".
+    """
+    student = next(iter(networks))
+    return {
+        name: estimate(
+            NetworkSize.of(network),
+            Load(train.batch_size * samples_at_once.get(name, 1), *sequence),
+            train,
+            averaged=name == student,
+            processes=processes,
+            device=device,
+        )
+        for name, network in networks.items()
+    }

@@ -13,6 +13,7 @@ ENTRY_POINTS = {
     "base": "train.base",
     "cdm": "train.cdm",
     "world_cdm": "train.cdm",
+    "tryon_cdm": "train.cdm",
     "ddmd": "train.distill",
     "dmd": "train.distill",
     "consistency": "train.distill",

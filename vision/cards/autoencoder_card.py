@@ -18,10 +18,11 @@ def autoencoder_facts(recipe: dict[str, Any], model: Path, place: str) -> dict[s
     config, data, fidelity = read_json(model / "config.json"), recipe["data"], Fidelity.load(model)
     factor = config["patch_size"] * 2 ** (len(config["widths"]) - 1)
     size = f"{data['height']} x {data['width']} pixels"
+    kind = "first-person clips" if data.get("layout", "crossfps") == "crossfps" else "clips"
     latents = f"{config['latent_channels']} x {data['height'] // factor} x {data['width'] // factor}"
     return {
         "summary": (
-            f"A causal video autoencoder of {parameters_text(model)} parameters for first-person clips of "
+            f"A causal video autoencoder of {parameters_text(model)} parameters for {kind} of "
             f"{size}: frame 0 alone, then groups of four, each a latent of {latents}. Latents are decoded "
             "one by one as they come, or all at once, with the same result."
         ),

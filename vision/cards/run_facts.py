@@ -12,7 +12,7 @@ from vision.cards.dehaze_card import dehaze_adapter_facts, dehaze_facts, dehaze_
 from vision.cards.methods import METHODS
 from vision.cards.names import model_name, without_folders
 from vision.cards.picture_card import family_of, picture_facts
-from vision.cards.tryon_card import tryon_facts
+from vision.cards.tryon_card import tryon_facts, tryon_student_facts
 from vision.cards.world_card import world_facts, world_student_facts
 
 NOT_RECORDED = "not recorded"
@@ -27,6 +27,7 @@ TASKS: dict[str, str | None] = {
     "dehaze_pretrain": "image-to-image",
     "dehaze_adapt": "image-to-image",
     "dehaze_full": "image-to-image",
+    "tryon_cdm": "video-to-video",
 }
 TASKS.update(dict.fromkeys(METHODS, "text-to-image"))
 #: What a card says of a model besides its run, by the kind of its recipe; of all others it is about pictures.
@@ -38,6 +39,7 @@ _FACTS: dict[str, Callable[[dict[str, Any], Path, str], dict[str, Any]]] = {
     "dehaze_pretrain": dehaze_facts,
     "dehaze_adapt": dehaze_adapter_facts,
     "dehaze_full": dehaze_full_facts,
+    "tryon_cdm": tryon_student_facts,
 }
 
 

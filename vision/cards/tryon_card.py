@@ -1,12 +1,13 @@
-"""The facts of a try-on's model card."""
+"""The facts of a try-on's model card: of one that was trained, and of one that was distilled."""
 
 from pathlib import Path
 from typing import Any
 
+from vision.cards.methods import METHODS
 from vision.cards.names import model_name
-from vision.weights import parameters_text
+from vision.weights import parameters_text, read_json
 
-NOT_MEASURED = "Not measured yet."
+NOT_MEASURED = "Not measured yet; measure with benchmarks.tryon."
 _TRAINED = {
     "full": "all of it",
     "guider_context": "its guider and its context blocks",
@@ -34,13 +35,34 @@ def tryon_facts(recipe: dict[str, Any], model: Path, place: str) -> dict[str, An
         ),
         "call": _call(place),
         "data": {
-            "clips": Path(recipe["data"]["list"] or recipe["data"]["path"]).name,
+            "clips": _clips(recipe),
             "size": _size(recipe),
             "autoencoder": model_name(recipe["model"]["vae"]),
             "text encoder": recipe["text"]["encoder"],
         },
         "quality": NOT_MEASURED,
     }
+
+
+def tryon_student_facts(recipe: dict[str, Any], model: Path, place: str) -> dict[str, Any]:
+    """The same of a distilled try-on."""
+    teacher = model_name(recipe["teacher"])
+    steps = len(read_json(model / "model_index.json")["default_sigmas"])
+    return {
+        "summary": (
+            "Dresses a person in a video who handles a garment in another one (iTryOn, arXiv 2605.21431) in "
+            f"{steps} network evaluations: a transformer of {parameters_text(model / 'transformer')} "
+            f"parameters for {_size(recipe)}, made from {teacher} by {METHODS['cdm']} under the conditions "
+            f"of clips{'' if recipe['data']['actions'] else ', without captions of actions'}."
+        ),
+        "call": _call(place),
+        "data": {"clips": _clips(recipe), "size": _size(recipe), "teacher": teacher},
+        "quality": NOT_MEASURED,
+    }
+
+
+def _clips(recipe: dict[str, Any]) -> str:
+    return Path(recipe["data"]["list"] or recipe["data"]["path"]).name
 
 
 def _call(place: str) -> str:

@@ -42,6 +42,12 @@ def read_image(path: Path | str, channels: int = 3) -> Image.Image:
     return decode_image(content, str(path), channels)
 
 
+def is_transparent(path: Path | str) -> bool:
+    """Whether a picture that :func:`read_image` reads has transparency, which that lays over white."""
+    with Image.open(path) as opened:
+        return opened.has_transparency_data
+
+
 def decode_image(content: bytes, name: str, channels: int = 3) -> Image.Image:
     """:func:`read_image` from the bytes of a file; ``name`` is for the error."""
     if channels not in (1, 3):

@@ -3,12 +3,15 @@
 Legend: F frames, H height, W width in pixels.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from PIL import Image
 
 from vision.media.data_set import spaced_frames
 from vision.media.image import to_image
 from vision.media.resize import resize_and_pad
+from vision.tryon.actions import Action
 from vision.tryon.sample import TryOnSample
 
 _COLUMNS = 7
@@ -40,17 +43,25 @@ def labelled_rows(
         rows.append(
             (
                 prefix + name.replace("_", " "),
-                [first, *spaced_frames(_marked(sample, name, frames), _COLUMNS)],
+                [first, *spaced_frames(_of_row(sample, name, frames), _COLUMNS)],
             )
         )
     return rows
 
 
-def _marked(sample: TryOnSample, name: str, frames: np.ndarray) -> np.ndarray:
-    """With a bar below the frames of actions in the row of the video itself."""
-    if name != "video":
-        return frames
+def marked(frames: np.ndarray, actions: Iterable[Action]) -> np.ndarray:
+    """A copy with a bar below the frames of actions.
+
+    Args:
+        frames: uint8, shape (F, H, W, 3).
+        actions: (first frame, last frame, caption), inclusive.
+    """
     frames = frames.copy()
-    for start, end, _ in sample.record.actions:
+    for start, end, _ in actions:
         frames[max(start, 0) : end + 1, -max(2, frames.shape[1] // 32) :] = (255, 140, 0)
     return frames
+
+
+def _of_row(sample: TryOnSample, name: str, frames: np.ndarray) -> np.ndarray:
+    """With the bars in the row of the video itself."""
+    return marked(frames, sample.record.actions) if name == "video" else frames

@@ -4,11 +4,15 @@ Legend: B clips, C channels, F latent frames with the garment's, H height, W wid
 tokens, D width of the embeddings.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from vision.flow.denoiser import Condition
-from vision.transformer import VideoTransformerDenoiser
+from vision.transformer import GuideCache, VideoTransformerDenoiser
 from vision.tryon.reference import pad_reference, without_reference
 
 #: Begins the name of what takes the place of timed texts where their captions are left out.
@@ -35,10 +39,26 @@ class TryOnDenoiser(VideoTransformerDenoiser):
     def __init__(self, network: nn.Module, null_prompt: Tensor, padding: str = "noised") -> None:
         super().__init__(network)
         self._null_prompt, self._padding = null_prompt, padding
+        self._steady: tuple[Condition, dict[str, Any]] | None = None
+
+    @contextmanager
+    def steady(self, condition: Condition) -> Iterator[None]:
+        """Inside, what the guider makes of this very condition is made once and kept for all steps.
+
+        For passes without gradients, such as those of a rollout, between which the weights stay as they are.
+        """
+        self._steady = condition, {**self._chosen(condition), "guide_cache": GuideCache()}
+        try:
+            yield
+        finally:
+            self._steady = None
 
     def velocity(self, x_t: Tensor, t: Tensor, condition: Condition) -> Tensor:
         """Velocity at ``x_t`` (B, C, F, H, W) and times ``t`` (B,); float32."""
-        found = super().velocity(pad_reference(x_t, self._padding), t, self._chosen(condition))
+        steady, given = self._steady or (None, {})
+        if condition is not steady:
+            given = self._chosen(condition)
+        found = super().velocity(pad_reference(x_t, self._padding), t, given)
         return torch.cat([found[:, :, :1].detach(), without_reference(found)], dim=2)
 
     def _chosen(self, condition: Condition) -> dict[str, Tensor]:
