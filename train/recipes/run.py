@@ -21,6 +21,9 @@ ENTRY_POINTS = {
     "autoencoder": "train.autoencoder",
     "world": "train.world",
     "tryon": "train.tryon",
+    "dehaze_pretrain": "train.dehaze",
+    "dehaze_adapt": "train.dehaze",
+    "dehaze_full": "train.dehaze",
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from vision.cards.autoencoder_card import autoencoder_facts
+from vision.cards.dehaze_card import dehaze_adapter_facts, dehaze_facts, dehaze_full_facts
 from vision.cards.methods import METHODS
 from vision.cards.names import model_name, without_folders
 from vision.cards.picture_card import family_of, picture_facts
@@ -23,6 +24,9 @@ TASKS: dict[str, str | None] = {
     "world": "image-to-video",
     "tryon": "video-to-video",
     "world_cdm": "image-to-video",
+    "dehaze_pretrain": "image-to-image",
+    "dehaze_adapt": "image-to-image",
+    "dehaze_full": "image-to-image",
 }
 TASKS.update(dict.fromkeys(METHODS, "text-to-image"))
 #: What a card says of a model besides its run, by the kind of its recipe; of all others it is about pictures.
@@ -31,6 +35,9 @@ _FACTS: dict[str, Callable[[dict[str, Any], Path, str], dict[str, Any]]] = {
     "world": world_facts,
     "tryon": tryon_facts,
     "world_cdm": world_student_facts,
+    "dehaze_pretrain": dehaze_facts,
+    "dehaze_adapt": dehaze_adapter_facts,
+    "dehaze_full": dehaze_full_facts,
 }
 
 

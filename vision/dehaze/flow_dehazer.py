@@ -51,6 +51,8 @@ class FlowDehazer:
         if noise_std < 0:
             raise ValueError(f"noise_std is {noise_std}, expected 0 or more")
         self.transformer, self.vae, self.noise_std, self.channels = transformer, vae, noise_std, channels
+        # Asked here: what a training puts around the transformer (DDP) has none.
+        self._text_dim: int = transformer.config.text_dim
         _, rows, columns = transformer.config.patch_size
         self.factor = spatial_factor(vae)
         #: What divides the sides of pixels that it takes; other sizes are extended.
@@ -75,8 +77,8 @@ class FlowDehazer:
 
     def velocity(self, x_t: Tensor, t: Tensor, hazy: Tensor) -> Tensor:
         """The network's velocity, float32; ``t`` has shape (B,)."""
-        dtype = self.transformer.dtype
-        prompt = torch.zeros(len(x_t), 1, self.transformer.config.text_dim, dtype=dtype, device=x_t.device)
+        dtype = getattr(self.transformer, "module", self.transformer).dtype
+        prompt = torch.zeros(len(x_t), 1, self._text_dim, dtype=dtype, device=x_t.device)
         return self.transformer(
             hidden_states=torch.cat([x_t, hazy], 1).to(dtype),
             timestep=1000 * t.float(),
