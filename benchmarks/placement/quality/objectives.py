@@ -1,0 +1,52 @@
+"""What the networks are adapted with: pairs of the target haze, or its hazy pictures alone."""
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.placement.pictures import Pairs, photographs
+from vision.dehaze.content_guard import rehazing_residual
+from vision.dehaze.domain import domain
+from vision.dehaze.haze_to_clear_objective import HazeToClear
+from vision.dehaze.hazing import add_haze, invented_depth
+from vision.dehaze.synthetic_pair_direction import SyntheticPairDirection
+
+Loss = Literal["paired", "haze-to-clear"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
+#: Scalar loss of a network on some of the pairs.
+Objective = Callable[[nn.Module, Pairs, list[int]], Tensor]
+#: Weight of the content guard, beside a loss in [0, 2].
+GUARD = 10.0
+
+
+def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
+    """The loss and what it rests on, for the report.
+
+    Args:
+        loss: "paired" is the mean absolute error; "haze-to-clear" sees no clear version of any picture.
+        generative: whether a content guard goes with haze-to-clear.
+
+    Raises:
+        ValueError: haze-to-clear needs an encoder that is not installed.
+    """
+    if loss == "paired":
+        return (lambda network, pairs, numbers: pairs.loss(network, numbers)), "L1 on pairs"
+    from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
+
+    draw = torch.Generator().manual_seed(0)
+
+    def hazed(clear: Tensor) -> Tensor:
+        depth = invented_depth(*clear.shape[1:], draw)
+        return add_haze(clear, depth, domain("shifted"), draw).hazy
+
+    moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), hazed))
+
+    def unpaired(network: nn.Module, pairs: Pairs, numbers: list[int]) -> Tensor:
+        hazy = pairs.hazy[numbers]
+        clear = network(hazy)
+        value = moved(clear, hazy)
+        return value + GUARD * rehazing_residual(clear, hazy) if generative else value
+
+    return unpaired, moved.name + f", content guard {GUARD:g}" * generative
