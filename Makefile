@@ -19,13 +19,14 @@ DATA ?= data/fashion-mnist
 # Recorded clips of the world's benchmark.
 CLIPS ?= outputs/fps
 
-.PHONY: setup demo demo-world test test-slow lint bench bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring \
+.PHONY: setup demo demo-world demo-dehaze test test-slow lint bench bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring \
 	bench-distill bench-world bench-play bench-placement chromium clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo               distil the embedded 50-step model into a 4-step one (about five minutes on two cores)"
 	@echo "make demo-world         a scripted play of the embedded world beside the engine's own frames"
+	@echo "make demo-dehaze        adapt the embedded dehazing network to another haze (minutes on two cores)"
 	@echo "make test | test-slow   the tests | the ones that take minutes"
 	@echo "make lint               ruff and pyright"
 	@echo "make bench              every benchmark; results in benchmarks/results/"
@@ -58,6 +59,17 @@ demo-world: setup
 		--overlay --beside --overwrite
 	@echo "engine at the left, the world at the right: outputs/demo-world/clip.mp4 and clip.png"
 	@echo "play it yourself: $(BIN)/python -m infer.play --model $(WORLD)"
+
+# With --resume latest a demo that was stopped goes on, and so do the other commands.
+DEHAZE := outputs/demo-dehaze
+demo-dehaze: setup
+	$(BIN)/python -m infer.engine_depth --out $(DEHAZE)/engine --frames 24 --size 192x256
+	$(BIN)/python -m vision.dehaze.synthesize --rgbd $(DEHAZE)/engine --out $(DEHAZE)/haze --domains shifted --test-share 0.25
+	$(BIN)/python -m train.dehaze configs/dehaze/demo.yaml --resume latest
+	$(BIN)/python -m infer.dehaze --model checkpoints/dehaze-dea-net --adapter $(DEHAZE)/run/final/adapter.safetensors --merge \
+		--input $(DEHAZE)/haze/test/hazy --clear $(DEHAZE)/haze/test/clear --output $(DEHAZE)/clear
+	@echo "hazy, base, adapted, clear: $(DEHAZE)/run/final/before_after.png"
+	@echo "gates during the search:    $(DEHAZE)/run/final/gates.png"
 
 # The page of infer.play is tested in a real browser; without one its tests fail and say so.
 chromium:
@@ -118,5 +130,5 @@ bench-placement: setup
 	$(BIN)/python -m benchmarks.placement $(QUICK)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist outputs/demo
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist outputs/demo outputs/demo-dehaze
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

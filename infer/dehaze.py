@@ -26,6 +26,8 @@ def _clear(options: DehazeOptions) -> int:
         named = ", ".join(map(str, outcome.others[:3])) + (", ..." if len(outcome.others) > 3 else "")
         print(f"{len(outcome.others)} files are neither pictures nor videos and were left out: {named}")
     print(f"{outcome.made} cleared, {outcome.kept} were there already, {len(outcome.unreadable)} unreadable")
+    if outcome.similarity is not None:
+        print(outcome.similarity.told())
     print(f"cleared  {options.output}")
     for name, path in (("sheet", outcome.sheet), ("table", outcome.table)):
         if path is not None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from infer.dehaze_clear import ClearVersions, Similarity
 from infer.dehaze_files import Source, find_sources
 from infer.dehaze_ledger import DehazeLedger
 from infer.dehaze_measures import SIDE, measure, write_table
@@ -34,6 +35,7 @@ class DehazeOutcome:
         others: files that are neither pictures nor videos.
         sheet: path of before_after.png, if there is one.
         table: path of dehaze.csv, if there is one.
+        similarity: of the pictures whose clear versions are known, where any were given.
     """
 
     made: int
@@ -42,6 +44,7 @@ class DehazeOutcome:
     others: list[Path]
     sheet: Path | None
     table: Path | None
+    similarity: Similarity | None = None
 
 
 def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
@@ -51,6 +54,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
         ValueError: input, output, model, adapter or settings that are wrong; results of other settings.
     """
     sources, others = find_sources(options.input, options.output)
+    clear_versions = None if options.clear is None else ClearVersions(options.clear, sources)
     pipeline = load_dehazer(options)
     if options.smooth_airlight and not pipeline.has_airlight:
         raise ValueError(
@@ -67,6 +71,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
             ledger.add(source, clear(pipeline, options, source))
         except (UnreadableImageError, UnreadableVideoError) as error:
             unreadable.append(str(error))
+    similarity = None if clear_versions is None else clear_versions.compare(ledger)
     records = {
         source.name: ledger.records[source.name] for source in sources if source.name in ledger.records
     }
@@ -77,6 +82,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
         others=others,
         sheet=write_sheet(sources, records, options.output / "before_after.png", options.sheet),
         table=write_table(records, options.output / "dehaze.csv") if records else None,
+        similarity=similarity,
     )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vision.metrics.entropy import entropy
 from vision.metrics.fog import SMALLEST, fog_density
+from vision.metrics.similarity import psnr, ssim
 from vision.whole_file import written_aside
 
 
@@ -30,6 +31,7 @@ MEASURES: Mapping[str, Callable[[Tensor], float]] = {
 }
 #: Longest side of what is measured; larger pictures are reduced, so that 100 megapixels cost what one costs.
 SIDE = 1024
+_SSIM_WINDOW = 11
 
 
 def measure(before: Tensor, after: Tensor) -> dict[str, float]:
@@ -41,6 +43,24 @@ def measure(before: Tensor, after: Tensor) -> dict[str, float]:
     facts = {"change": (after - before).abs().mean().item()}
     for name, function in MEASURES.items():
         facts |= {f"{name}_before": function(before[0]), f"{name}_after": function(after[0])}
+    return {name: round(value, 6) for name, value in facts.items()}
+
+
+def similarity(clear: Tensor, before: Tensor, after: Tensor) -> dict[str, float]:
+    """PSNR in dB and SSIM of a picture before and after, beside its clear version.
+
+    Args:
+        clear, before, after: pixels in [0, 1], shape (1, 3, H, W), no side longer than :data:`SIDE`.
+
+    Returns:
+        ``psnr_before``, ``psnr_after``, ``ssim_before``, ``ssim_after``; SSIM is no number for pictures
+        that are smaller than its window.
+    """
+    facts = {}
+    for when, pixels in (("before", before), ("after", after)):
+        facts[f"psnr_{when}"] = psnr(clear, pixels, 1.0).item()
+        wide = min(clear.shape[2:]) >= _SSIM_WINDOW
+        facts[f"ssim_{when}"] = ssim(clear, pixels, 1.0).item() if wide else math.nan
     return {name: round(value, 6) for name, value in facts.items()}
 
 

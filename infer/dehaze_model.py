@@ -1,6 +1,5 @@
 """The dehazing pipeline that a command line names, with its adapter."""
 
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ from infer.batch import DTYPES
 from infer.dehaze_options import DehazeOptions
 from infer.model_hash import file_hash, pipeline_hash
 from vision import DehazePipeline
+from vision.dehaze.adapter_change import warn_of_little_change
 from vision.dehaze.own_network import OwnNetwork
 from vision.lora.adapters import lora_file
 from vision.media import UnreadableImageError
 from vision.media.photograph import read_photograph
 from vision.processes import process_device
 
-#: Mean change by an adapter, in levels of 255, below which nobody would see it.
-LEAST_CHANGE = 0.5
 _SAMPLES, _SAMPLE_SIDE = 4, 256
 
 
@@ -48,13 +46,7 @@ def put_adapter(pipeline: DehazePipeline, options: DehazeOptions, pictures: Iter
     if not samples:
         return
     after = [_cleared(pipeline, options, sample) for sample in samples]
-    change = max(255 * (a - b).abs().mean().item() for a, b in zip(after, before, strict=True))
-    if change < LEAST_CHANGE:
-        warnings.warn(
-            f"{options.adapter} changes less than it should: {change:.2f} of 255 levels on average where it "
-            f"changes most of {len(samples)} pictures; train it longer or at a higher learning rate",
-            stacklevel=2,
-        )
+    warn_of_little_change(before, after, str(options.adapter))
 
 
 def model_settings(pipeline: DehazePipeline, options: DehazeOptions) -> dict[str, Any]:

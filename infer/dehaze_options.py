@@ -17,6 +17,7 @@ class DehazeOptions:
     model: str
     weights: Path | None
     adapter: Path | None
+    clear: Path | None
     merge: bool
     tile: int | None
     overlap: int | None
@@ -46,6 +47,12 @@ def parse_dehaze_options(argv: Sequence[str] | None) -> DehazeOptions:
     )
     add("--weights", type=Path, metavar="FILE", help="safetensors file of your own network's weights")
     add("--adapter", type=Path, metavar="FILE", help="adapter that was made for this model")
+    add(
+        "--clear",
+        type=Path,
+        metavar="DIR",
+        help="clear versions, ID.png of ID_anything.png: PSNR and SSIM stand in the table",
+    )
     add("--merge", action="store_true", help="add the adapter to the weights first: as fast as without it")
     add("--tile", type=at_least_one, metavar="PIXELS", help="side of a tile; default the model's own, 512")
     add(

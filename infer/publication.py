@@ -12,7 +12,8 @@ import transformers
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from vision import WorldPipeline, load_pipeline
+from vision import DehazePipeline, WorldPipeline, load_pipeline
+from vision.cards.dehaze_card import MEASURES_FILE
 from vision.cards.model_card import write_model_card
 from vision.cards.names import model_name
 from vision.cards.run_facts import run_facts
@@ -89,6 +90,9 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
         for config in folder.rglob("*.json"):
             _forget_source(config)
         _loaded(folder, kind)  # says what is wrong with it, if anything
+        if (model / MEASURES_FILE).is_file():
+            shutil.copyfile(model / MEASURES_FILE, folder / MEASURES_FILE)
+            return True
     elif (model / LORA_FILE).is_file():
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)
     elif own := [name for name in _OWN_QUALITY if (model / name).is_file()]:
@@ -111,8 +115,9 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:
     """The pipeline of a folder, as a user loads it."""
-    if pipeline_index(folder).get("_class_name") == WorldPipeline.__name__:
-        return WorldPipeline.from_pretrained(folder, dtype=dtype)
+    for kind in (WorldPipeline, DehazePipeline):
+        if pipeline_index(folder).get("_class_name") == kind.__name__:
+            return kind.from_pretrained(folder, dtype=dtype)
     return load_pipeline(folder, dtype=dtype)
 
 

@@ -7,15 +7,20 @@ import shutil
 import socket
 import subprocess
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from train.data.idx import write_idx
 from vision import TextToImagePipeline, WorldPipeline
+from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
+from vision.dehaze.synthesis import write_pairs
+from vision.media import write_image
 from vision.world.record import record
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +55,32 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes with depth, pairs made of them, and hazy and clear photographs, all small."""
+    folder = tmp_path_factory.mktemp("haze")
+    ramp = np.linspace(1, 255, 40, dtype=np.uint8)[:, None].repeat(48, 1)
+    for number in range(4):
+        colours = np.random.default_rng(number).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+        picture = Image.fromarray(colours).resize((48, 40), Image.Resampling.BICUBIC)
+        write_image(picture, folder / "engine_depth" / "clear" / f"{number}.png")
+        write_image(Image.fromarray(ramp), folder / "engine_depth" / "depth" / f"{number}.png")
+    scenes = [partial(read_rgbd, *files) for files in find_rgbd(folder / "engine_depth")]
+    for share in (0.0, 1.0):
+        write_pairs(scenes, folder / "haze", ["grey"], test_share=share)
+    for kind, source in (("hazy", "haze/train/hazy"), ("clear", "haze/train/clear")):
+        shutil.copytree(folder / source, folder / "photographs" / kind)
+    return folder
+
+
 @pytest.fixture
-def elsewhere(tmp_path: Path, clips: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def elsewhere(tmp_path: Path, clips: Path, haze: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the repository's configs and checkpoints in it, so that outputs/ is not the user's."""
     (tmp_path / "outputs").mkdir()
     shutil.copytree(clips, tmp_path / "outputs" / "fps")
+    for name in ("haze", "engine_depth"):
+        shutil.copytree(haze / name, tmp_path / "outputs" / name)
+    shutil.copytree(haze / "photographs", tmp_path / "photographs")
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
     data = tmp_path / "DIR"
@@ -72,9 +98,16 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+def shortened(module: str, arguments: list[str]) -> list[str]:
+    """What makes a command's training short, the search of an adapter too."""
+    if not module.startswith("train.") or "--dry-run" in arguments:
+        return []
+    return [*SHORT, *(["--search.steps", "2"] if "configs/dehaze/adapt" in arguments[0] else [])]
+
+
 def run_module(words: list[str]) -> int:
     module, arguments = words[0], words[1:]
-    short = SHORT if module.startswith("train.") and "--dry-run" not in arguments else []
+    short = shortened(module, arguments)
     return import_module(module).main([*arguments, *short])
 
 
@@ -97,7 +130,7 @@ def test_command(command: list[str], elsewhere: Path):
             *command[2:4],
             *port,
             *command[4:],
-            *SHORT,
+            *shortened(command[5], command[6:]),
         ]
         subprocess.run(launched, env=environment, check=True)
 

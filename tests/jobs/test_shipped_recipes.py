@@ -7,17 +7,20 @@ from pathlib import Path
 import pytest
 from tiny_world import pipeline_of, tiny_world  # pyright: ignore[reportMissingImports] - of tests/world
 
-from train import autoencoder, base, cdm, distill, features, tryon, world
+from train import autoencoder, base, cdm, dehaze, distill, features, tryon, world
 from train.recipes.autoencoder import AutoencoderRecipe
 from train.recipes.base import BaseRecipe
 from train.recipes.cdm import CDMRecipe
 from train.recipes.classifier import ClassifierRecipe
+from train.recipes.dehaze_adapt import ShiftedRecipe
 from train.recipes.distillation import DistillationRecipe, PromptRecipe
 from train.recipes.load import load_recipe
 from train.recipes.tryon import TryOnRecipe
 from train.recipes.world import WorldRecipe
 from train.recipes.world_cdm import WorldCDMRecipe
 from train.recipes.yaml_text import read_yaml
+from vision import DehazePipeline
+from vision.dehaze.dea_net import DEANet
 from vision.text import read_prompts
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +29,7 @@ ENTRY_POINTS = {
     "cdm": (CDMRecipe, cdm.main),
     "world_cdm": (WorldCDMRecipe, cdm.main),
     **{found.model_fields["recipe"].default: (found, distill.main) for found in distill.RECIPES},
+    **{found.model_fields["recipe"].default: (found, dehaze.main) for found in dehaze.RECIPES},
     "classifier": (ClassifierRecipe, features.main),
     "autoencoder": (AutoencoderRecipe, autoencoder.main),
     "world": (WorldRecipe, world.main),
@@ -55,6 +59,10 @@ def test_a_shipped_recipe_is_taken_by_its_entry_point(
     if isinstance(recipe, TryOnRecipe) and recipe.model.configurations is None:
         # An autoencoder of the same latents stands in for the one that is trained first.
         words += ["--model.vae", str(ROOT / "checkpoints" / "world-autoencoder")]
+    if isinstance(recipe, ShiftedRecipe) and not Path(recipe.model.base).is_dir():
+        stand_in = tmp_path_factory.mktemp("dehazer")
+        DehazePipeline(DEANet(2)).save_pretrained(stand_in)
+        words += ["--model.base", str(stand_in)]
     shown = io.StringIO()
     with redirect_stdout(shown):
         assert main([str(path), *words]) == 0

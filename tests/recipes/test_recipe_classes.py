@@ -8,6 +8,8 @@ from train.recipes.base import BaseRecipe
 from train.recipes.cdm import CDMRecipe, CDMSettings
 from train.recipes.classifier import ClassifierRecipe
 from train.recipes.data import DataRecipe
+from train.recipes.dehaze_adapt import DehazeAdaptRecipe, DehazeFullRecipe
+from train.recipes.dehaze_pretrain import DehazePretrainRecipe
 from train.recipes.keys import recipe_keys
 from train.recipes.model import ModelRecipe
 from train.recipes.preview import PreviewRecipe
@@ -21,7 +23,18 @@ CDM = {"recipe": "cdm", "train": TRAIN, "teacher": "checkpoints/t", "prompts": "
 
 
 @pytest.mark.parametrize(
-    "recipe", [BaseRecipe, CDMRecipe, ClassifierRecipe, AutoencoderRecipe, WorldRecipe, WorldCDMRecipe]
+    "recipe",
+    [
+        BaseRecipe,
+        CDMRecipe,
+        ClassifierRecipe,
+        AutoencoderRecipe,
+        WorldRecipe,
+        WorldCDMRecipe,
+        DehazePretrainRecipe,
+        DehazeAdaptRecipe,
+        DehazeFullRecipe,
+    ],
 )
 def test_every_key_says_what_it_is(recipe):
     undocumented = [key.name for key in recipe_keys(recipe) if not key.doc]

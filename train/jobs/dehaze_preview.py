@@ -19,9 +19,11 @@ from train.data.haze_pictures import HazePictures, Sample
 from train.previews import Pictures, Preview
 from vision.cards.dehaze_card import MEASURES_FILE
 from vision.dehaze.pipeline import DehazePipeline
-from vision.media import to_image
+from vision.media import image_grid, to_image, write_image
 from vision.metrics import entropy, fog_density, psnr, ssim
 from vision.metrics.fog import SMALLEST
+
+SHEET_FILE = "before_after.png"
 
 
 def shown_samples(pictures: HazePictures, count: int, side: int) -> list[Sample]:
@@ -118,6 +120,12 @@ def write_measures(
     told = {"count": len(samples), "records": records}
     (folder / MEASURES_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return records
+
+
+def write_sheet(folder: Path, samples: Sequence[Sample], results: Mapping[str, Sequence[Tensor]]) -> None:
+    """Draws ``before_after.png``: hazy, each result by its name, and clear where it is known."""
+    names = ["hazy", *results, *(["clear"] if "clear" in samples[0] else [])]
+    write_image(image_grid(rows_of(samples, *results.values()), column_labels=names), folder / SHEET_FILE)
 
 
 def table_of(records: Sequence[Mapping[str, Any]]) -> str:

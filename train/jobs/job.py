@@ -49,6 +49,13 @@ class Job(ABC, Generic[R]):
             device: "cpu" or "cuda".
         """
 
+    def begin(self, run: RunFolder) -> None:
+        """What comes before :meth:`prepare`, and saves its own state; all processes call it.
+
+        Args:
+            run: the run's folder, inside its ``with`` block.
+        """
+
     @abstractmethod
     def prepare(self) -> tuple[Method, Batches, Preview | None]:
         """Loads data and networks."""
@@ -96,6 +103,7 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
             print(format_dry_run(recipe, job.estimates(processes, device), processes))
         return
     with RunFolder(recipe.train.output, invocation.resume) as run:
+        job.begin(run)
         method, batches, preview = job.prepare()
         with Session(run, batches) as session:
             result = run_training(

@@ -101,7 +101,9 @@ class SearchRecipe(Recipe):
         return self
 
 
-class _ShiftedRecipe(RunRecipe):
+class ShiftedRecipe(RunRecipe):
+    """What both kinds have in common."""
+
     networks: ClassVar[tuple[str, ...]] = ("model",)
 
     model: BaseDehazerRecipe
@@ -123,13 +125,13 @@ class _ShiftedRecipe(RunRecipe):
     """Previews, and what is measured before and after."""
 
     @model_validator(mode="after")
-    def _settings_are_the_losss(self) -> "_ShiftedRecipe":
+    def _settings_are_the_losss(self) -> "ShiftedRecipe":
         if self.loss == "paired" and self.haze_to_clear is not None:
             raise problem("found loss: paired and settings of haze_to_clear; leave out one of them")
         return self
 
 
-class DehazeAdaptRecipe(_ShiftedRecipe):
+class DehazeAdaptRecipe(ShiftedRecipe):
     """Finds the places of an adapter, trains it there, and leaves the network as it is."""
 
     recipe: Literal["dehaze_adapt"] = "dehaze_adapt"
@@ -139,7 +141,7 @@ class DehazeAdaptRecipe(_ShiftedRecipe):
     """The search, which comes first."""
 
 
-class DehazeFullRecipe(_ShiftedRecipe):
+class DehazeFullRecipe(ShiftedRecipe):
     """Trains all weights of a network on, for comparison with an adapter."""
 
     recipe: Literal["dehaze_full"] = "dehaze_full"

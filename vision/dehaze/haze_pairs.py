@@ -21,6 +21,52 @@ class Pair(NamedTuple):
     clear: Path
 
 
+class ClearPictures:
+    """The clear versions of hazy pictures, found by name: of ``ID_anything.ext`` it is ``ID.ext``.
+
+    Args:
+        folder: flat.
+
+    Raises:
+        ValueError: no such folder, or no picture in it.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._by_stem: dict[str, list[Path]] = {}
+        for path in find_pictures(self.folder):
+            self._by_stem.setdefault(path.stem, []).append(path)
+
+    def of(self, hazy: Path) -> Path:
+        """The clear version of a picture; ValueError unless there is exactly one."""
+        # A whole name first: where clear pictures have underscores too.
+        identity = hazy.stem.partition("_")[0]
+        found = self._by_stem.get(hazy.stem) or self._by_stem.get(identity) or []
+        if len(found) != 1:
+            number = "no clear picture" if not found else f"{len(found)} clear pictures"
+            raise ValueError(f"{hazy}: {number} {self.folder / identity}.*")
+        return found[0]
+
+
+def border_of(hazy: tuple[int, int], clear: tuple[int, int], names: tuple[Path, Path]) -> int:
+    """How many pixels a clear picture is wider than its hazy one at all sides, as in SOTS.
+
+    Args:
+        hazy, clear: height and width.
+        names: of both, for the error.
+
+    Raises:
+        ValueError: the sizes are those of no pair.
+    """
+    down, across = (a - b for a, b in zip(clear, hazy, strict=True))
+    if down != across or down < 0 or down % 2:
+        raise ValueError(
+            f"{names[0]} is {hazy[0]} x {hazy[1]} and {names[1]} {clear[0]} x {clear[1]} (height x width); a "
+            "pair has one size"
+        )
+    return down // 2
+
+
 class HazePairs:
     """``hazy/ID_anything.ext`` beside ``clear/ID.ext`` (or ``gt/``).
 
@@ -44,20 +90,14 @@ class HazePairs:
             inside = [name for name in ("train", "test") if (folder / name / "hazy").is_dir()]
             hint = f"; give {folder / inside[0]}" if inside else ""
             raise ValueError(f"{folder} holds no pairs: expected the folders hazy and clear in it{hint}")
-        clear: dict[str, list[Path]] = {}
-        for path in find_pictures(clear_folder):
-            clear.setdefault(path.stem, []).append(path)
+        clear = ClearPictures(clear_folder)
         self.pairs: list[Pair] = []
         self.bad: list[str] = []
         for path in find_pictures(folder / "hazy"):
-            # A whole name first: where clear pictures have underscores too.
-            found = clear.get(path.stem) or clear.get(path.stem.partition("_")[0]) or []
-            if len(found) == 1:
-                self.pairs.append(Pair(path, found[0]))
-            else:
-                wanted = clear_folder / f"{path.stem.partition('_')[0]}.*"
-                number = "no clear picture" if not found else f"{len(found)} clear pictures"
-                self.bad.append(f"{path}: {number} {wanted}")
+            try:
+                self.pairs.append(Pair(path, clear.of(path)))
+            except ValueError as error:
+                self.bad.append(str(error))
         if not self.pairs:
             raise ValueError(
                 f"{folder}: none of {len(self.bad)} hazy pictures has a clear one; {self.bad[0]}. Expected "
@@ -78,14 +118,9 @@ class HazePairs:
         """
         files = self.pairs[index]
         hazy, clear = read_pixels(files.hazy), read_pixels(files.clear)
-        down, across = (a - b for a, b in zip(clear.shape[1:], hazy.shape[1:], strict=True))
-        if down != across or down < 0 or down % 2:
-            raise ValueError(
-                f"{files.hazy} is {hazy.shape[1]} x {hazy.shape[2]} and {files.clear} {clear.shape[1]} x "
-                f"{clear.shape[2]} (height x width); a pair has one size"
-            )
-        border = down // 2
-        return hazy, clear[:, border : border + hazy.shape[1], border : border + hazy.shape[2]]
+        height, width = hazy.shape[1:]
+        border = border_of((height, width), (clear.shape[1], clear.shape[2]), files)
+        return hazy, clear[:, border : border + height, border : border + width]
 
     def each(self) -> Iterator[tuple[Pair, Tensor, Tensor]]:
         """All pairs one after the other; those that cannot be read are named in :attr:`bad`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from typing_extensions import Self
 
 from vision.dehaze.padding import padded
@@ -65,6 +66,14 @@ class OwnNetwork(ModelMixin, ConfigMixin):
             raise ValueError(f"{factory}() has no parameters, so that there is nothing to load or adapt")
         load_weights(network, read_weights(weights), str(weights))
         return cls(network.eval())
+
+    def train(self, mode: bool = True) -> Self:
+        """As torch's, but batch norms keep the statistics that they came with: crops have others."""
+        super().train(mode)
+        for part in self.modules():
+            if isinstance(part, _BatchNorm):
+                part.eval()
+        return self
 
     @property
     def has_airlight(self) -> bool:

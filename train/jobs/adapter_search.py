@@ -1,0 +1,207 @@
+"""The first phase of an adaptation: the search for the adapter's places, which goes on where it stopped.
+
+    <run>/search/recipe.yaml             what it was begun with
+    <run>/search/state.safetensors       gates, weights, optimizers and log, every train.save_every steps
+    <run>/search/selected.safetensors    its end: the kept candidates with what they have learned
+    <run>/gates.png                      gates, multiplier and losses over the steps
+
+Legend: S side of the crops.
+"""
+
+import json
+import math
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from train.data.batches import stack
+from train.data.haze_crops import HazeCrops
+from train.data.item import Item
+from train.data.order import EpochOrder
+from train.interrupts import Interrupts, RunInterrupted
+from train.processes import failing_together, say
+from train.recipes.dehaze_adapt import SearchRecipe
+from train.recipes.train import TrainRecipe
+from train.recipes.yaml_text import write_yaml
+from train.resuming import check_recipe
+from train.run_folder import RunFolder
+from vision.latents.tensor_file import read_tensors, write_tensors
+from vision.lora import BilevelSearch, GatedLora, SearchReport, Selection, split_halves
+from vision.processes import process_device, process_state
+from vision.whole_file import written_aside
+
+#: Loss of a batch ``{"hazy": (B, 3, S, S), ...}`` in a step of the search.
+BatchLoss = Callable[[dict[str, Tensor], int], Tensor]
+_OPTIMIZERS = ("gate_optimizer", "weight_optimizer")
+
+
+class HalfOfCrops:
+    """A loss by number of the step, on crops of some of the pictures; each once before any comes again.
+
+    Args:
+        loss: of a batch on the run's device.
+        crops: all pictures.
+        numbers: of those of this half.
+        batch_size: crops a step.
+        seed: the run's seed.
+
+    Attributes:
+        batches: of one pass.
+    """
+
+    def __init__(
+        self, loss: BatchLoss, crops: HazeCrops, numbers: Sequence[int], batch_size: int, seed: int
+    ) -> None:
+        self._loss, self._crops, self._numbers = loss, crops, numbers
+        self._order, self._batch_size, self._seed = EpochOrder(len(numbers)), batch_size, seed
+        self.batches = math.ceil(len(numbers) / batch_size)
+
+    def __call__(self, step: int) -> Tensor:
+        items = self._order.items(self._seed, step, self._batch_size)
+        batch = stack([self._crops[Item(self._numbers[item.index], item.position)] for item in items])
+        return self._loss({name: value.to(process_device()) for name, value in batch.items()}, step)
+
+
+class AdapterSearch:
+    """Searches once and leaves ``selected.safetensors``, whatever kills it in between.
+
+    Every process of a run does the same search; the main one writes.
+
+    Args:
+        run: the run's folder, inside its ``with`` block.
+        recipe: the section of the search.
+        train: the section of the loop: seed, batch size, checkpoints, log.
+        resolved: the whole recipe as JSON.
+
+    Attributes:
+        selected: path of the file.
+    """
+
+    def __init__(
+        self, run: RunFolder, recipe: SearchRecipe, train: TrainRecipe, resolved: dict[str, Any]
+    ) -> None:
+        self.recipe, self.train, self.resolved = recipe, train, resolved
+        self.folder, self.picture = run.path / "search", run.path / "gates.png"
+        self.selected, self._state = self.folder / "selected.safetensors", self.folder / "state.safetensors"
+        found = [path for path in (self.selected, self._state) if path.is_file()]
+        if found and run.resume is None:
+            raise ValueError(
+                f"{run.path} already holds a run ({found[0].relative_to(run.path)}); go on with it by "
+                "--resume latest, or choose another folder with --train.output"
+            )
+        if found:
+            done = self.selected.is_file()
+            check_recipe(self.folder, resolved, same_global_batch=done)
+
+    def run(self, lora: GatedLora, loss: BatchLoss, crops: HazeCrops) -> None:
+        """Searches, unless it has been done.
+
+        Args:
+            lora: on all candidates; used up afterwards.
+            loss: of a batch.
+            crops: the pictures, which are split into halves.
+
+        Raises:
+            ValueError: fewer than two pictures, or what :class:`vision.lora.BilevelSearch` refuses.
+            RunInterrupted: SIGTERM or Ctrl-C asked to stop, and the search has saved.
+        """
+        recipe, seed = self.recipe, self.train.seed
+        lower, upper = (
+            HalfOfCrops(loss, crops, half, self.train.batch_size, seed)
+            for half in split_halves(len(crops), seed)
+        )
+        searching = BilevelSearch(
+            lora, lower, upper, recipe.hypergradient, gate_rate=recipe.gate_lr, weight_rate=recipe.lr
+        )
+        if self._state.is_file():
+            read_state(self._state, searching)
+            say(f"going on with the search, step {len(searching.log)}")
+        elif process_state().is_main_process:
+            with written_aside(self.folder / "recipe.yaml") as aside:
+                aside.write_text(write_yaml(self.resolved), encoding="utf-8")
+        self._steps(searching)
+        report = SearchReport(lora, searching.log, upper)
+        selection = report.select(recipe.k, recipe.score, recipe.budget, batches=upper.batches)
+        say(_told(selection))
+        with failing_together():
+            if process_state().is_main_process:
+                report.draw(self.picture)
+                lora.keep(selection, recipe.gate).save(self.selected)
+
+    def _steps(self, searching: BilevelSearch) -> None:
+        steps, done = self.recipe.steps, len(searching.log)
+        main = process_state().is_main_process
+        bar = tqdm(
+            total=steps,
+            initial=done,
+            desc="search",
+            unit="step",
+            disable=not main,
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+        )
+        with Interrupts() as interrupts, bar:
+            while len(searching.log) < steps:
+                record = searching.step()
+                bar.set_postfix(lower=f"{record['lower']:.4g}", upper=f"{record['upper']:.4g}", refresh=False)
+                bar.update()
+                done, stop = len(searching.log), interrupts.requested
+                if stop or done % self.train.save_every == 0 or done == steps:
+                    with failing_together():
+                        if main:
+                            write_state(self._state, searching)
+                if stop:
+                    say(f"stopped by {signal.Signals(stop).name} after step {done} of the search, which is "
+                        "saved; go on with --resume latest")  # fmt: skip
+                    raise RunInterrupted(stop)
+
+
+def write_state(path: Path, searching: BilevelSearch) -> None:
+    """Writes a search between two steps as safetensors, whole or not at all."""
+    state = searching.state_dict()
+    tensors: dict[str, Tensor] = {}
+    for kind in ("gates", "weights"):
+        tensors |= {f"{kind}/{number}": value for number, value in enumerate(state[kind])}
+    for name in _OPTIMIZERS:
+        for number, moments in state[name]["state"].items():
+            tensors |= {f"{name}/{number}/{what}": value for what, value in moments.items()}
+    write_tensors(path, tensors, {"log": json.dumps(state["log"])})
+
+
+def read_state(path: Path, searching: BilevelSearch) -> None:
+    """Puts what :func:`write_state` wrote into a search on the same candidates, bit by bit.
+
+    Raises:
+        ValueError: the file is damaged, or of other candidates.
+    """
+    tensors, metadata = read_tensors(path)
+    state = searching.state_dict()
+    for kind in ("gates", "weights"):
+        count = sum(name.startswith(f"{kind}/") for name in tensors)
+        state[kind] = [tensors[f"{kind}/{number}"] for number in range(count)]
+    for name in _OPTIMIZERS:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith(f"{name}/"):
+                _, number, what = key.split("/")
+                moments.setdefault(int(number), {})[what] = value
+        state[name]["state"] = moments
+    state["log"] = json.loads(metadata["log"])
+    searching.load_state_dict(state)
+
+
+def _told(selection: Selection) -> str:
+    """The scores, the best first, with a mark at what is kept."""
+    order = sorted(selection.scores, key=lambda name: -selection.scores[name])
+    width = max(len(name) for name in order)
+    lines = [
+        f"  {name.ljust(width)}  {selection.scores[name]:+.4g}{'  kept' if name in selection.names else ''}"
+        for name in order[:16]
+    ]
+    if len(order) > 16:
+        lines.append(f"  and {len(order) - 16} below")
+    return "\n".join([f"candidates by {selection.score}:", *lines])
