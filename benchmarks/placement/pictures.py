@@ -4,6 +4,7 @@ Legend: N crops, H height, W width.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -91,6 +92,7 @@ def draw_pairs(count: int, seed: int, held_out: bool) -> Pairs:
     return Pairs(whole * transmission + airlight * (1 - transmission), whole)
 
 
+@cache
 def hazed_pairs(count: int, kind: str, seed: int, held_out: bool) -> Pairs:
     """Random crops under a kind of haze of :data:`vision.dehaze.domain.DOMAINS`, over invented depth.
 

@@ -20,9 +20,7 @@ STRONGEST = 8.0
 STEPS = 80
 
 
-def plant(
-    network: Network, blocks: tuple[str, ...], pairs: Pairs, seed: int
-) -> tuple[Network, list[float]]:
+def plant(network: Network, blocks: tuple[str, ...], pairs: Pairs, seed: int) -> tuple[Network, list[float]]:
     """A copy of a network with some blocks damaged, and by how much of its weights' length each was.
 
     A block is damaged by a LoRA of the candidate's own form and rank, trained upwards: damage that an

@@ -65,7 +65,7 @@ def trained_network(net: int, steps: int, folder: Path) -> HazeUNet:
 def planted_network(
     network: HazeUNet, net: int, blocks: tuple[str, ...], pairs: Pairs, folder: Path
 ) -> tuple[HazeUNet, list[float]]:
-    """A copy with damaged blocks and the strengths, see :func:`plant`; all methods of a case have the same."""
+    """A copy with damaged blocks, and the strengths, see :func:`plant`; the same for all methods."""
     path = folder / f"net{net}-{'-'.join(blocks)}.safetensors"
     if path.is_file():
         damaged = copy.deepcopy(network)

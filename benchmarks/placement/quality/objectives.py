@@ -7,18 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.placement.pictures import Pairs, photographs
-from vision.dehaze.content_guard import rehazing_residual
+from train.jobs.haze_to_clear import GUARD
+from train.methods.dehaze_objectives import Unpaired, cleared_at_once
 from vision.dehaze.domain import domain
 from vision.dehaze.haze_to_clear_objective import HazeToClear
 from vision.dehaze.hazing import add_haze, invented_depth
 from vision.dehaze.synthetic_pair_direction import SyntheticPairDirection
+from vision.flow.draws import Draws
 
 Loss = Literal["paired", "haze-to-clear"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 #: Scalar loss of a network on some of the pairs.
 Objective = Callable[[nn.Module, Pairs, list[int]], Tensor]
-#: Weight of the content guard, beside a loss in [0, 2].
-GUARD = 10.0
+_WINDOW = 15
 
 
 def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
@@ -42,11 +43,7 @@ def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
         return add_haze(clear, depth, domain("shifted"), draw).hazy
 
     moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), hazed))
-
-    def unpaired(network: nn.Module, pairs: Pairs, numbers: list[int]) -> Tensor:
-        hazy = pairs.hazy[numbers]
-        clear = network(hazy)
-        value = moved(clear, hazy)
-        return value + GUARD * rehazing_residual(clear, hazy) if generative else value
-
-    return unpaired, moved.name + f", content guard {GUARD:g}" * generative
+    guard = GUARD if generative else 0.0
+    unpaired = Unpaired(cleared_at_once, moved, guard, _WINDOW)
+    name = f"{moved.name}, content guard {guard:g}" if guard else moved.name
+    return (lambda network, pairs, n: unpaired(network, {"hazy": pairs.hazy[n]}, Draws(0, 0)).value), name

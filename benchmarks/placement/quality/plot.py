@@ -21,7 +21,9 @@ def draw_placements(found: list[tuple[Comparison, Figures]], path: Path) -> None
     """
     figure = Figure(figsize=(5 * len(found), 4.2), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for axes, (comparison, numbers) in zip(figure.subplots(1, len(found), squeeze=False)[0], found, strict=True):
+    for axes, (comparison, numbers) in zip(
+        figure.subplots(1, len(found), squeeze=False)[0], found, strict=True
+    ):
         for net, subsets in enumerate(numbers.subsets):
             axes.scatter([net - 0.25] * len(subsets), list(subsets.values()), marker="_", color="grey")
             for row, color in (("base", "black"), ("random", "grey"), (UNIFORM, "C0"), (FULL, "C3")):

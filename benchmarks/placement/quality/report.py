@@ -7,9 +7,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.placement.quality.figures import ROWS, ZERO_OUT, Figures, standard_error
+from benchmarks.placement.quality.plot import draw_placements
 from benchmarks.placement.quality.runs import FULL, SOURCE, TARGET, UNIFORM, Comparison
 from benchmarks.transformer import table
 from vision.provenance import machine_facts
+from vision.whole_file import written_aside
 
 #: What is to be reached on the U-Net with pairs: decibels above random on each network, the greatest share of
 #: parameters, the least share of full fine-tuning's gain, the greatest share of its time.
@@ -44,8 +46,8 @@ def verdicts(found: Figures) -> list[str]:
         f"{_signed(over)} dB.",
         f"{_told(not lower)} not below uniform on each network: {_signed([mean for mean, _ in above])} dB"
         + (f" ({len(lower) - len(certain)} of {len(lower)} within noise)." if lower else "."),
-        f"{_told(share <= PARAMETERS and gain >= GAIN and time <= TIME)} with at most {PARAMETERS:.0%} of the "
-        f"parameters, {GAIN:.0%} of what full fine-tuning wins, in {TIME:.0%} of its time: "
+        f"{_told(share <= PARAMETERS and gain >= GAIN and time <= TIME)} with at most {PARAMETERS:.0%} of "
+        f"the parameters, {GAIN:.0%} of what full fine-tuning wins, in {TIME:.0%} of its time: "
         f"{share:.1%}, {gain:.0%}, {time:.0%}.",
     ]
 
@@ -89,8 +91,8 @@ def section(comparison: Comparison, found: Figures) -> str:
     kind = f"all {count}" if found.exhaustive else f"{count} drawn"
     labels = [f"net {net}" for net in nets]
     return (
-        f"## {study.label}, {comparison.objective_name}\n\n{noise} Of {found.total:,} parameters, adapters on "
-        f"{study.k} of {len(study.found(study.build()))} candidates train the same number in every place. "
+        f"## {study.label}, {comparison.objective_name}\n\n{noise} Of {found.total:,} parameters, adapters "
+        f"on {study.k} of {len(study.found(study.build()))} candidates train the same number in every place. "
         f"Random: {kind} subsets, {settings['subset_seeds']} seeds each; searches and other placements: "
         f"{settings['seeds']} seeds.\n\n"
         f"{table(['placement', 'parameters', *labels, 'mean ± s.e.', 'seconds'], rows)}\n\n"
@@ -98,12 +100,13 @@ def section(comparison: Comparison, found: Figures) -> str:
     )
 
 
-def page(found: list[tuple[Comparison, Figures]], command: str, judged: bool) -> str:
+def page(found: list[tuple[Comparison, Figures]], command: str, picture: str, judged: bool) -> str:
     """The Markdown page.
 
     Args:
         found: comparisons with their figures, one or more.
         command: that made it.
+        picture: name of the picture beside it.
         judged: whether to say what of the things to be reached is reached.
     """
     settings = found[0][0].settings
@@ -116,30 +119,28 @@ def page(found: list[tuple[Comparison, Figures]], command: str, judged: bool) ->
     ]
     return (
         "# What a LoRA's place is worth\n\n"
-        f"`{command}`\n\n" + "\n".join(told) + "\n" * 2 * bool(told) + f"Each network is trained on `{SOURCE}` "
-        f"haze over crops of six photographs ({settings['pretraining']:,} steps) and adapted to `{TARGET}` haze "
-        f"(docs/dehaze_data.md) with {settings['pictures']} crops, batch {settings['batch']}: a search of "
-        f"{settings['search']} rank-one steps on two halves, then {settings['tuning']} steps on a fresh adapter "
-        f"at the places found; full fine-tuning takes {settings['full']} steps. PSNR in dB on 48 crops of "
-        "other parts of the photographs. The mean is over networks and seeds, s.e. its standard error; a "
-        "difference is taken seed by seed, and within noise if it is less than two standard errors. The oracle "
-        "is the best of what was tried, so it is too high by what noise adds. Seconds are processor time of one "
-        "thread, of bilevel rows with search and zero-out's scores.\n\n"
+        f"`{command}`\n\n"
+        + "\n".join(told)
+        + "\n" * 2 * bool(told)
+        + f"Each network is trained on `{SOURCE}` haze over crops of six photographs "
+        f"({settings['pretraining']:,} steps) and adapted to `{TARGET}` haze (docs/dehaze_data.md) with "
+        f"{settings['pictures']} crops, batch {settings['batch']}: a search of {settings['search']} rank-one "
+        f"steps on two halves, then {settings['tuning']} steps on a fresh adapter at the places found; full "
+        f"fine-tuning takes {settings['full']} steps. PSNR in dB on 48 crops of other parts of the "
+        "photographs. The mean is over networks and seeds, s.e. its standard error; a difference is taken seed "
+        "by seed, and within noise if it is less than two standard errors. The oracle is the best of what was "
+        "tried, so it is too high by what noise adds. Seconds are processor time of one thread, of bilevel "
+        "rows with search and zero-out's scores.\n\n"
         + "\n".join(section(*pair) for pair in found)
-        + f"\n![PSNR by placement]({{picture}})\n\nMachine: {facts}.\n"
+        + f"\n![PSNR by placement]({picture})\n\nMachine: {facts}.\n"
     )
 
 
-def write_report(
-    found: list[tuple[Comparison, Figures]], output: Path, command: str, judged: bool
-) -> str:
+def write_report(found: list[tuple[Comparison, Figures]], output: Path, command: str, judged: bool) -> str:
     """Writes the page and the picture beside it; returns the page."""
-    from benchmarks.placement.quality.plot import draw_placements
-    from vision.whole_file import written_aside
-
     picture = output.with_suffix(".png")
     draw_placements(found, picture)
-    text = page(found, command, judged).replace("{picture}", picture.name)
+    text = page(found, command, picture.name, judged)
     with written_aside(output) as aside:
         aside.write_text(text, encoding="utf-8")
     return text

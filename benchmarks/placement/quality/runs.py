@@ -47,7 +47,9 @@ class Comparison:
     @property
     def folder(self) -> Path:
         """Runs of other settings are other runs; more nets, seeds or subsets are not."""
-        told = "-".join(str(self.settings[n]) for n in ("pretraining", "search", "tuning", "full", "pictures"))
+        told = "-".join(
+            str(self.settings[n]) for n in ("pretraining", "search", "tuning", "full", "pictures")
+        )
         return self.work / f"{self.study.name}-{self.loss}-{told}-{self.settings['batch']}"
 
     @cached_property
@@ -163,7 +165,7 @@ class Comparison:
         if path.is_file():
             network.load_state_dict(load_file(path))
             return network.eval()
-        pairs = hazed_pairs(600, SOURCE, seed=1000 + net, held_out=False)
+        pairs = hazed_pairs(min(600, 8 * steps), SOURCE, seed=1000 + net, held_out=False)
         descend(
             lambda numbers: pairs.loss(network, numbers),
             network.parameters(),
