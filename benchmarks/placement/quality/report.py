@@ -127,10 +127,10 @@ def page(found: list[tuple[Comparison, Figures]], command: str, picture: str, ju
         f"{settings['pictures']} crops, batch {settings['batch']}: a search of {settings['search']} rank-one "
         f"steps on two halves, then {settings['tuning']} steps on a fresh adapter at the places found; full "
         f"fine-tuning takes {settings['full']} steps. PSNR in dB on 48 crops of other parts of the "
-        "photographs. The mean is over networks and seeds, s.e. its standard error; a difference is taken seed "
-        "by seed, and within noise if it is less than two standard errors. The oracle is the best of what was "
-        "tried, so it is too high by what noise adds. Seconds are processor time of one thread, of bilevel "
-        "rows with search and zero-out's scores.\n\n"
+        "photographs. The mean is over networks and seeds, s.e. its standard error; a difference is taken "
+        "seed by seed, and within noise if it is less than two standard errors. The oracle is the best of "
+        "what was tried, so it is too high by what noise adds. Seconds are processor time of one thread, of "
+        "bilevel rows with search and zero-out's scores.\n\n"
         + "\n".join(section(*pair) for pair in found)
         + f"\n![PSNR by placement]({picture})\n\nMachine: {facts}.\n"
     )
