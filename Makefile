@@ -26,7 +26,7 @@ CLIPS ?= outputs/fps
 help:
 	@echo "make demo               distil the embedded 50-step model into a 4-step one (about five minutes on two cores)"
 	@echo "make demo-world         a scripted play of the embedded world beside the engine's own frames"
-	@echo "make demo-dehaze        adapt the embedded dehazing network to another haze (minutes on two cores)"
+	@echo "make demo-dehaze        a small dehazing network, adapted to another haze (minutes on two cores)"
 	@echo "make test | test-slow   the tests | the ones that take minutes"
 	@echo "make lint               ruff and pyright"
 	@echo "make bench              every benchmark; results in benchmarks/results/"
@@ -60,14 +60,17 @@ demo-world: setup
 	@echo "engine at the left, the world at the right: outputs/demo-world/clip.mp4 and clip.png"
 	@echo "play it yourself: $(BIN)/python -m infer.play --model $(WORLD)"
 
-# With --resume latest a demo that was stopped goes on, and so do the other commands.
+# A small base from grey and coloured haze, then an adapter for the dense, uneven kind. All of it goes on where it stopped.
 DEHAZE := outputs/demo-dehaze
 demo-dehaze: setup
-	$(BIN)/python -m infer.engine_depth --out $(DEHAZE)/engine --frames 24 --size 192x256
-	$(BIN)/python -m vision.dehaze.synthesize --rgbd $(DEHAZE)/engine --out $(DEHAZE)/haze --domains shifted --test-share 0.25
+	$(BIN)/python -m infer.engine_depth --out $(DEHAZE)/engine --frames 32 --size 192x256
+	$(BIN)/python -m vision.dehaze.synthesize --rgbd $(DEHAZE)/engine --out $(DEHAZE)/haze --domains grey coloured camera --test-share 0.2
+	$(BIN)/python -m vision.dehaze.synthesize --rgbd $(DEHAZE)/engine --out $(DEHAZE)/shifted --domains shifted --test-share 0.2
+	$(BIN)/python -m train.dehaze configs/dehaze/pretrain_dea_net.yaml --train.output $(DEHAZE)/base --train.steps 250 \
+		--train.tracker none --data.path $(DEHAZE)/haze/train --data.held_out $(DEHAZE)/haze/test --resume latest
 	$(BIN)/python -m train.dehaze configs/dehaze/demo.yaml --resume latest
-	$(BIN)/python -m infer.dehaze --model checkpoints/dehaze-dea-net --adapter $(DEHAZE)/run/final/adapter.safetensors --merge \
-		--input $(DEHAZE)/haze/test/hazy --clear $(DEHAZE)/haze/test/clear --output $(DEHAZE)/clear
+	$(BIN)/python -m infer.dehaze --model $(DEHAZE)/base/final --adapter $(DEHAZE)/run/final/adapter.safetensors --merge \
+		--input $(DEHAZE)/shifted/test/hazy --clear $(DEHAZE)/shifted/test/clear --output $(DEHAZE)/clear
 	@echo "hazy, base, adapted, clear: $(DEHAZE)/run/final/before_after.png"
 	@echo "gates during the search:    $(DEHAZE)/run/final/gates.png"
 

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 
 from train.data.idx import write_idx
-from vision import TextToImagePipeline, WorldPipeline
+from vision import DehazePipeline, TextToImagePipeline, WorldPipeline
+from vision.dehaze.dea_net import DEANet
 from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
 from vision.dehaze.synthesis import write_pairs
 from vision.media import write_image
@@ -70,6 +71,7 @@ def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_pairs(scenes, folder / "haze", ["grey"], test_share=share)
     for kind, source in (("hazy", "haze/train/hazy"), ("clear", "haze/train/clear")):
         shutil.copytree(folder / source, folder / "photographs" / kind)
+    DehazePipeline(DEANet(2)).save_pretrained(folder / "dehazer")
     return folder
 
 
@@ -81,6 +83,7 @@ def elsewhere(tmp_path: Path, clips: Path, haze: Path, monkeypatch: pytest.Monke
     for name in ("haze", "engine_depth"):
         shutil.copytree(haze / name, tmp_path / "outputs" / name)
     shutil.copytree(haze / "photographs", tmp_path / "photographs")
+    shutil.copytree(haze / "dehazer", tmp_path / "outputs" / "dehaze-dea-net" / "final")
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
     data = tmp_path / "DIR"

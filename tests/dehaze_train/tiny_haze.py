@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from train import dehaze
+from train.interrupts import RunInterrupted
 from train.recipes.yaml_text import write_yaml
 from vision import DehazePipeline
 from vision.dehaze.dea_net import DEANet
@@ -57,6 +58,23 @@ def save_base(folder: Path, kind: str) -> str:
     return str(folder)
 
 
+class OwnBlock(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv2(torch.relu(self.conv1(x))))
+
+
+def own_network() -> nn.Module:
+    """A user's own network: what --model tiny_haze:own_network makes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), OwnBlock(4), OwnBlock(4), nn.Conv2d(4, 3, 1))
+
+
 def train_section(output: Path, steps: int = 4) -> dict[str, Any]:
     return {
         "output": str(output),
@@ -67,7 +85,7 @@ def train_section(output: Path, steps: int = 4) -> dict[str, Any]:
         "warmup_steps": 1,
         "mixed_precision": "no",
         "save_every": 2,
-        "preview_every": 2,
+        "preview_every": 4,
         "log_every": 1,
         "tracker": "none",
     }
@@ -100,9 +118,15 @@ def run(recipe: dict[str, Any], *words: str) -> Path:
 
 
 def main(recipe: dict[str, Any], *words: str) -> int:
-    """The exit status of train.dehaze with the recipe."""
+    """The exit status of train.dehaze with the recipe, also where its command line ends the program."""
     output = Path(recipe["train"]["output"])
     path = output.parent / f"{output.name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(write_yaml(recipe))
-    return dehaze.main([str(path), *words])
+    try:
+        return dehaze.main([str(path), *words])
+    except RunInterrupted:
+        raise
+    except SystemExit as stopped:
+        assert isinstance(stopped.code, int)
+        return stopped.code

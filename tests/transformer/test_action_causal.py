@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanTransformer3DModel
-from tiny_actions import OPTIONS, make_acting, make_actions, make_video
+from tiny_actions import OPTIONS, make_acting, make_actions, make_told, make_video
 from tiny_transformers import make_tiny
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
@@ -48,13 +48,17 @@ def stream(
     return torch.cat(outputs, dim=2)
 
 
-@pytest.mark.parametrize("kind", [*OPTIONS, "action_adaln", "some_blocks", "sticks", "none"])
+@pytest.mark.parametrize(
+    "kind", [*OPTIONS, "action_adaln", "some_blocks", "sticks", "none", "previous_frame"]
+)
 @torch.no_grad()
 def test_a_stream_equals_one_masked_pass(kind):
     if kind == "none":
         model, actions = make_tiny(), None
     elif kind == "action_adaln":
         model, actions = make_acting(kind), make_actions(FRAMES)
+    elif kind == "previous_frame":
+        model, actions = make_told(), make_actions(FRAMES)
     elif kind == "some_blocks":
         model, actions = make_acting(blocks=[1], null_key=True), make_actions(FRAMES)
     else:

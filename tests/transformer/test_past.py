@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_actions import OPTIONS, make_acting, make_actions, make_video
+from tiny_actions import OPTIONS, make_acting, make_actions, make_told, make_video
 from tiny_transformers import make_inputs, make_tiny
 from torch.nn.attention.flex_attention import BlockMask
 
@@ -12,12 +12,14 @@ from vision.transformer.action_input import rows_needed
 FRAMES = 5
 
 
-@pytest.mark.parametrize("kind", [*OPTIONS, "action_adaln", "none"])
+@pytest.mark.parametrize("kind", [*OPTIONS, "action_adaln", "none", "previous_frame"])
 @pytest.mark.parametrize(("chunk", "window"), [(1, None), (1, 3), (2, 3), (3, None)])
 @torch.no_grad()
 def test_each_chunk_sees_the_clean_chunks_before_it(kind, chunk, window):
     if kind == "none":
         model = make_tiny()
+    elif kind == "previous_frame":
+        model = make_told()
     else:
         model = make_acting(kind) if kind == "action_adaln" else make_acting(**OPTIONS[kind])
     actions = None if kind == "none" else make_actions(FRAMES)

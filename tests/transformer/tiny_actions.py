@@ -43,6 +43,14 @@ def make_acting(
     return model
 
 
+def make_told() -> VideoTransformer:
+    """As :func:`make_acting`; each token is told of the frame before its chunk."""
+    model = make_acting()
+    model.add_previous_frame()
+    randomize(model, 0.2)
+    return model
+
+
 def make_video(frames: int, batch: int = 2) -> dict[str, Tensor]:
     """Latents of F x 2 x 3 tokens, a timestep a frame, a prompt."""
     return {

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -24,7 +25,7 @@ from train.data.haze_crops import HazeCrops
 from train.data.item import Item
 from train.data.order import EpochOrder
 from train.interrupts import Interrupts, RunInterrupted
-from train.processes import failing_together, say
+from train.processes import failing_together, mean_over_processes, say
 from train.recipes.dehaze_adapt import SearchRecipe
 from train.recipes.train import TrainRecipe
 from train.recipes.yaml_text import write_yaml
@@ -80,6 +81,7 @@ class AdapterSearch:
 
     Attributes:
         selected: path of the file.
+        done: whether it was there already.
     """
 
     def __init__(
@@ -94,15 +96,16 @@ class AdapterSearch:
                 f"{run.path} already holds a run ({found[0].relative_to(run.path)}); go on with it by "
                 "--resume latest, or choose another folder with --train.output"
             )
+        # Asked once, before any process writes.
+        self.done, self._begun = self.selected.is_file(), self._state.is_file()
         if found:
-            done = self.selected.is_file()
-            check_recipe(self.folder, resolved, same_global_batch=done)
+            check_recipe(self.folder, resolved, same_global_batch=self.done)
 
     def run(self, lora: GatedLora, loss: BatchLoss, crops: HazeCrops) -> None:
-        """Searches, unless it has been done.
+        """Searches; afterwards the network is the base again, without an adapter.
 
         Args:
-            lora: on all candidates; used up afterwards.
+            lora: on all candidates.
             loss: of a batch.
             crops: the pictures, which are split into halves.
 
@@ -118,7 +121,7 @@ class AdapterSearch:
         searching = BilevelSearch(
             lora, lower, upper, recipe.hypergradient, gate_rate=recipe.gate_lr, weight_rate=recipe.lr
         )
-        if self._state.is_file():
+        if self._begun:
             read_state(self._state, searching)
             say(f"going on with the search, step {len(searching.log)}")
         elif process_state().is_main_process:
@@ -128,10 +131,12 @@ class AdapterSearch:
         report = SearchReport(lora, searching.log, upper)
         selection = report.select(recipe.k, recipe.score, recipe.budget, batches=upper.batches)
         say(_told(selection))
+        kept = lora.keep(selection, recipe.gate)
         with failing_together():
             if process_state().is_main_process:
                 report.draw(self.picture)
-                lora.keep(selection, recipe.gate).save(self.selected)
+                kept.save(self.selected)
+        kept.remove()
 
     def _steps(self, searching: BilevelSearch) -> None:
         steps, done = self.recipe.steps, len(searching.log)
@@ -149,7 +154,10 @@ class AdapterSearch:
                 record = searching.step()
                 bar.set_postfix(lower=f"{record['lower']:.4g}", upper=f"{record['upper']:.4g}", refresh=False)
                 bar.update()
-                done, stop = len(searching.log), interrupts.requested
+                done = len(searching.log)
+                # Processes may hear of a signal in different steps; they stop in the one that all know of.
+                asked = torch.tensor(float(interrupts.requested), device=process_device())
+                stop = (interrupts.requested or signal.SIGTERM) if mean_over_processes(asked) else 0
                 if stop or done % self.train.save_every == 0 or done == steps:
                     with failing_together():
                         if main:

@@ -11,7 +11,7 @@ from train.estimate import Estimate
 from train.jobs.adapter_search import AdapterSearch
 from train.jobs.dehaze_preview import cleared, dehaze_preview, table_of, write_measures, write_sheet
 from train.jobs.dehaze_shifted import NETWORK, ShiftedJob
-from train.jobs.dehazers import estimated
+from train.jobs.dehazers import estimated, load_dehazer
 from train.methods.dehazing import Dehazing
 from train.previews import Preview
 from train.processes import failing_together, say
@@ -45,16 +45,14 @@ class DehazeAdaptJob(ShiftedJob[DehazeAdaptRecipe]):
         pipeline, _ = self.pipeline, self.before
         say(f"loss: {self.loss_name}")
         self._selected, self._final, self._gates = search.selected, run.final, search.picture
-        if not search.selected.is_file():
-            scale = recipe.search.alpha / recipe.search.rank
-            frozen = self.frozen().values()
-            for part in (pipeline.network, *frozen):
-                nn.Module.to(part, process_device())
-                part.requires_grad_(False).eval()
-            lora = inject(pipeline.lora_network, self._candidates(pipeline), scale, seed=recipe.train.seed)
-            search.run(lora, self._batch_loss, self.crops)
-            del self.pipeline
-            self.__dict__.pop("objective")  # which holds the flow of the network before
+        if search.done:
+            return
+        for part in (pipeline.network, *self.frozen().values()):
+            nn.Module.to(part, process_device())
+            part.requires_grad_(False).eval()
+        scale = recipe.search.alpha / recipe.search.rank
+        lora = inject(pipeline.lora_network, self._candidates(pipeline), scale, seed=recipe.train.seed)
+        search.run(lora, self._batch_loss, self.crops)
 
     def prepare(self) -> tuple[Dehazing, Batches, Preview | None]:
         pipeline = self.pipeline
@@ -66,8 +64,7 @@ class DehazeAdaptJob(ShiftedJob[DehazeAdaptRecipe]):
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> str:
         before = self.before
-        del self.pipeline  # the trained one may be cast or sharded
-        pipeline = self.pipeline
+        pipeline = load_dehazer(self.recipe.model)  # the trained one may be cast or sharded
         lora = load_gated(pipeline.lora_network, self._selected)
         own = dict(pipeline.network.named_parameters())
         with torch.no_grad():

@@ -9,7 +9,7 @@ from train.data.batches import Batches
 from train.estimate import Estimate
 from train.jobs.dehaze_preview import cleared, dehaze_preview, table_of, write_measures, write_sheet
 from train.jobs.dehaze_shifted import NETWORK, ShiftedJob
-from train.jobs.dehazers import estimated
+from train.jobs.dehazers import estimated, load_dehazer
 from train.methods.dehazing import Dehazing
 from train.previews import Preview
 from train.processes import say
@@ -37,8 +37,8 @@ class DehazeFullJob(ShiftedJob[DehazeFullRecipe]):
 
     def export(self, weights: dict[str, Tensor], folder: Path) -> str:
         before = self.before
-        del self.pipeline  # the trained one may be cast or sharded
-        network = self.pipeline.network
+        pipeline = load_dehazer(self.recipe.model)  # the trained one may be cast or sharded
+        network = pipeline.network.eval()
         network.load_state_dict({**network.state_dict(), **weights})
         if isinstance(network, OwnNetwork):
             state = {name: value.contiguous() for name, value in network.network.state_dict().items()}
@@ -47,9 +47,9 @@ class DehazeFullJob(ShiftedJob[DehazeFullRecipe]):
                 f"{WEIGHTS_FILE} loads as --weights of infer.dehaze, with --model {self.recipe.model.base}"
             )
         else:
-            self.pipeline.save_pretrained(folder)
+            pipeline.save_pretrained(folder)
             loads = "loads with vision.DehazePipeline.from_pretrained, and as --model of infer.dehaze"
-        results = {"base": before, "trained": cleared(self.pipeline, self.samples)}
+        results = {"base": before, "trained": cleared(pipeline, self.samples)}
         say(table_of(write_measures(folder, self.samples, results)))
         write_sheet(folder, self.samples, results)
         return loads

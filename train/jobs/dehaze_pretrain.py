@@ -1,8 +1,10 @@
 """The run of a dehaze_pretrain recipe: pairs and a network put together."""
 
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from train.data.batches import Batches
@@ -34,7 +36,9 @@ class DehazePretrainJob(Job[DehazePretrainRecipe]):
 
     def estimates(self, processes: int, device: str) -> dict[str, Estimate]:
         recipe = self.recipe
-        pipeline = new_dehazer(recipe.model, recipe.train.seed)
+        is_new = recipe.model.weights is None and recipe.model.vae is None
+        with torch.device("meta") if is_new else nullcontext():
+            pipeline = new_dehazer(recipe.model, recipe.train.seed)
         check_crop(pipeline, recipe.data.crop)
         crop = recipe.data.crop
         return {NETWORK: estimated(pipeline.network, pipeline.flow, recipe.train, crop, processes, device)}

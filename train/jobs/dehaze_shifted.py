@@ -4,6 +4,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from train.data.batches import Batches
@@ -17,6 +18,7 @@ from train.jobs.job import Job
 from train.methods.dehaze_objectives import Objective, Unpaired
 from train.recipes.dehaze_adapt import HazeToClearRecipe, ShiftedRecipe
 from vision.dehaze.pipeline import DehazePipeline
+from vision.processes import process_device
 
 R = TypeVar("R", bound=ShiftedRecipe)
 NETWORK = ShiftedRecipe.networks[0]
@@ -27,9 +29,11 @@ class ShiftedJob(Job[R]):
 
     @cached_property
     def pipeline(self) -> DehazePipeline:
-        """The base, whose network is trained in place."""
+        """The base, on the run's device; its network is trained in place."""
         pipeline = load_dehazer(self.recipe.model)
-        pipeline.network.eval()
+        for part in (pipeline.network, pipeline.vae):
+            if part is not None:
+                torch.nn.Module.to(part.eval(), process_device())
         check_crop(pipeline, self.recipe.data.crop)
         return pipeline
 

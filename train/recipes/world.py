@@ -81,6 +81,10 @@ class CausalRecipe(Recipe):
     that, and each chunk sees those before it clean, as in a stream (teacher forcing), for twice the
     tokens."""
 
+    previous_frame: bool = False
+    """Add to each token an embedding of the same place in the last frame before its chunk, beside what
+    attention finds there; weights that have it keep it."""
+
     past_noise: float = Field(default=0.0, ge=0, lt=1)
     """clean_past: the past holds noise up to this time, another amount a frame, which the network is not
     told; it learns to mend what it will make itself, so long plays drift less."""

@@ -40,7 +40,8 @@ def rehazing_residual(clear: Tensor, hazy: Tensor, window: int = 15) -> Tensor:
             f"expected two batches (B, 3, H, W), found {tuple(clear.shape)} and {tuple(hazy.shape)}"
         )
     with torch.autocast(clear.device.type, enabled=False):
-        clear, hazy = clear.float(), hazy.float()
+        # A constant changes no variance, and squares of small numbers lose less to rounding.
+        clear, hazy = (x - x.mean((2, 3), keepdim=True) for x in (clear.float(), hazy.float()))
         side = min(window, *clear.shape[-2:])
 
         def mean(values: Tensor) -> Tensor:

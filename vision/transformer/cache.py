@@ -1,6 +1,6 @@
 """The memory of a stream of video that a causal transformer makes part by part.
 
-Legend: B batch, R rows of actions, A lanes of a row.
+Legend: B batch, R rows of actions, A lanes of a row, C channels, H, W height and width of the latents.
 """
 
 import copy
@@ -45,6 +45,8 @@ class KVCache:
         self._past: list[dict[str, KeyValue]] = []
         self._rows: dict[str, tuple[Tensor, int]] = {}
         self._staged_rows: dict[str, tuple[Tensor, int]] = {}
+        self._frame: Tensor | None = None
+        self._staged_frame: Tensor | None = None
         self._layers: list[LayerCache] = []
         self._constant: list[dict[str, list[KeyValue]]] = []
         self._prompt: tuple[tuple[Tensor | None, ...], Any] | None = None
@@ -68,6 +70,7 @@ class KVCache:
     def num_bytes(self) -> int:
         """Memory of the frames and rows kept so far, without the prompt's."""
         kept = [tensor for past in self._past for pair in past.values() for tensor in pair]
+        kept += [] if self._frame is None else [self._frame]
         kept += [rows for rows, _ in self._rows.values()]
         return sum(tensor.numel() * tensor.element_size() for tensor in kept)
 
@@ -97,7 +100,7 @@ class KVCache:
         if shape != self._shape:
             self._shape, self._past = shape, [{} for _ in range(layers)]
             self._constant, self._prompt = [{} for _ in range(layers)], None
-        self._staged_rows = {}
+        self._staged_rows, self._staged_frame = {}, None
         self._layers = [
             LayerCache(past, constant, grid[0], window)
             for past, constant in zip(self._past, self._constant, strict=True)
@@ -121,6 +124,15 @@ class KVCache:
     def stage_rows(self, name: str, rows: Tensor, count: int) -> None:
         """Leaves the last rows (B, R, A) of a stream, of ``count`` in all, for the commit."""
         self._staged_rows[name] = (rows.detach(), count)
+
+    @property
+    def last_frame(self) -> Tensor | None:
+        """The last latent frame kept so far (B, C, 1, H, W), for a model that asks for it."""
+        return self._frame
+
+    def stage_frame(self, frame: Tensor) -> None:
+        """Leaves the last latent frame of a pass (B, C, 1, H, W) for the commit."""
+        self._staged_frame = frame.detach().clone()
 
     def commit(self) -> None:
         """Keeps the frames of the last pass.
@@ -146,5 +158,5 @@ class KVCache:
                 f"{sorted(self._rows)}; a stream is given the same actions in every pass"
             )
         self._start += self._layers[0].frames
-        self._past, self._rows = past, self._staged_rows
-        self._layers, self._staged_rows = [], {}
+        self._past, self._rows, self._frame = past, self._staged_rows, self._staged_frame
+        self._layers, self._staged_rows, self._staged_frame = [], {}, None

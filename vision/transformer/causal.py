@@ -3,11 +3,12 @@
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vision.transformer.attention import Mask
 from vision.transformer.cache import KVCache
 from vision.transformer.causality import Causality
+from vision.transformer.embedding import PatchEmbedding
 from vision.transformer.layer_cache import LayerCache
 
 
@@ -18,9 +19,12 @@ class CausalMixin:
 
     Attributes:
         causality: which frames see which; None where all see each other.
+        previous_patch_embedding: what each frame is told of the last one before its chunk; None for a model
+            that knows the past by attention alone.
     """
 
     causality: Causality | None
+    previous_patch_embedding: PatchEmbedding | None
     # Of the last whole pass: what they were made for, of the tokens, of the frames.
     _masks: tuple[tuple[Any, ...], Mask, Tensor] | None
 
@@ -41,6 +45,47 @@ class CausalMixin:
         """Lets all frames see each other again."""
         self.causality, self._masks = None, None
         cast(Any, self).set_field("causal", None)
+
+    @torch.no_grad()
+    def add_previous_frame(self) -> None:
+        """Adds to each token an embedding of the same place in the last frame before its chunk.
+
+        Worlds on small budgets give their network the past by channels (DIAMOND, arXiv 2405.12399; GameNGen,
+        arXiv 2408.14837): what stays where it was need not be found by attention. The embedding begins at
+        zero, so that nothing changes. Before the first chunk there is nothing, which is embedded as zeros.
+        """
+        model = cast(Any, self)
+        plain: PatchEmbedding = model.patch_embedding
+        self.previous_patch_embedding = PatchEmbedding(
+            plain.in_channels,
+            plain.out_channels,
+            plain.kernel_size,  # pyright: ignore[reportArgumentType]
+            stride=plain.kernel_size,  # pyright: ignore[reportArgumentType]
+            bias=False,
+            device=plain.weight.device,
+            dtype=plain.weight.dtype,
+        )
+        nn.init.zeros_(self.previous_patch_embedding.weight)
+        model.set_field("previous_frame", True)
+
+    def last_frames(self, latents: Tensor, cache: KVCache | None) -> Tensor:
+        """For each latent frame the last one before its chunk, shape of ``latents`` (B, C, F, H, W).
+
+        Args:
+            latents: of a whole video, or with a cache those of one chunk, which leaves its last frame in it.
+            cache: of a stream.
+        """
+        frames = latents.shape[2]
+        if cache is not None:
+            last = cache.last_frame
+            cache.stage_frame(latents[:, :, -1:])
+            return torch.zeros_like(latents) if last is None else last.to(latents).expand_as(latents)
+        chunk = frames
+        if self.causality is not None:
+            chunk = self.causality.chunk * cast(Any, self).patch_size[0]
+        number = torch.arange(frames, device=latents.device) // chunk * chunk - 1
+        before = latents[:, :, number.clamp(min=0)]
+        return before * (number >= 0).to(before).view(-1, 1, 1)
 
     def open_cache(
         self, cache: KVCache | None, batch: int, grid: tuple[int, int, int]

@@ -86,6 +86,8 @@ class VideoTransformer(
         prediction_type: ``"sample"`` has the output layer predict clean latents, from which the velocity
             follows (:func:`vision.transformer.prediction.velocity_from_sample`); None the velocity itself,
             as all released weights do.
+        previous_frame: whether each token is told of the last frame before its chunk
+            (:meth:`~vision.transformer.causal.CausalMixin.add_previous_frame`); None for no.
     """
 
     _supports_gradient_checkpointing = True
@@ -125,6 +127,7 @@ class VideoTransformer(
         conditioning: dict[str, dict[str, Any]] | None = None,
         causal: dict[str, Any] | None = None,
         prediction_type: str | None = None,
+        previous_frame: bool | None = None,
     ) -> None:
         super().__init__()
         if qk_norm != "rms_norm_across_heads":
@@ -155,6 +158,10 @@ class VideoTransformer(
         self.unset_causal()
         if causal:
             self.set_causal(**causal)
+        self.previous_patch_embedding = None
+        self.set_field("previous_frame", None)
+        if previous_frame:
+            self.add_previous_frame()
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> "Self":
@@ -243,14 +250,19 @@ class VideoTransformer(
         self._check_timestep(timestep, batch, grid)
 
         start = 0 if cache is None else cache.start
-        tokens, rotary = self._embed_patches(hidden_states), self.rope(grid, hidden_states.device, start)
-        times = timestep
+        layers = self.open_cache(cache, batch, grid)
         if past is not None:
             self._check_past(past, hidden_states)
-            tokens, rotary = torch.cat([self._embed_patches(past), tokens], 1), torch.cat([rotary, rotary])
+        tokens, rotary = self._embed_patches(hidden_states), self.rope(grid, hidden_states.device, start)
+        times, told = timestep, self._embed_previous(hidden_states if past is None else past, cache)
+        if told is not None:
+            tokens = tokens + told
+        if past is not None:
+            clean = self._embed_patches(past)
+            tokens = torch.cat([clean if told is None else clean + told, tokens], 1)
+            rotary = torch.cat([rotary, rotary])
             times = timestep if timestep.ndim > 1 else timestep.unsqueeze(1).expand(-1, frames)
             times = torch.cat([torch.zeros_like(times), times], 1)
-        layers = self.open_cache(cache, batch, grid)
         known = self._known_conditions(conditions)
         self._begin_guide(guide_cache, grid, encoder_hidden_states, known)
         if TIMED_TEXT in known:
@@ -307,6 +319,14 @@ class VideoTransformer(
         """Tokens (B, L, D) of latents (B, C, F, H, W)."""
         return self.patch_embedding(latents.to(self.patch_embedding.weight.dtype)).flatten(2).transpose(1, 2)
 
+    def _embed_previous(self, latents: Tensor, cache: KVCache | None) -> Tensor | None:
+        """What the tokens are told of the frame before their chunk (B, L, D); None for nothing."""
+        embedding = self.previous_patch_embedding
+        if embedding is None:
+            return None
+        before = self.last_frames(latents, cache).to(embedding.weight.dtype)
+        return embedding(before).flatten(2).transpose(1, 2)
+
     def _check_past(self, past: Tensor, hidden_states: Tensor) -> None:
         if past.shape != hidden_states.shape:
             raise ValueError(
@@ -358,6 +378,8 @@ class VideoTransformer(
         for module in (self, *self.blocks):
             nn.init.normal_(module.scale_shift_table, std=width**-0.5)  # type: ignore[reportArgumentType]
         zero(self.proj_out)
+        if self.previous_patch_embedding is not None:
+            nn.init.zeros_(self.previous_patch_embedding.weight)
         for module in self._plugged_in():
             module.reset_parameters()
 
