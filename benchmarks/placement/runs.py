@@ -88,7 +88,7 @@ def run_case(
     def compute() -> dict[str, Any]:
         network = trained_network(net, settings["pretraining"], folder)
         pairs, held_out = pairs_for(net, settings["pictures"])
-        network.to(memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         damaged, strengths = planted_network(network, net, blocks, pairs, folder)
         lora = inject(damaged, discover(damaged, BLOCKS, RANKS, conv_form="loralib"), seed=net)
         assert {candidate.cost for candidate in lora.candidates} == {COST}

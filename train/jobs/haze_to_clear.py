@@ -60,11 +60,13 @@ def _direction(
     if recipe.direction == "exemplar":
         return ExemplarDirection(EfficientNetEncoder(), clear, hazy)
     generator = torch.Generator().manual_seed(seed)
-    return SyntheticPairDirection(EfficientNetEncoder(), clear, partial(_hazed, recipe.haze, generator))
+    return SyntheticPairDirection(EfficientNetEncoder(), clear, partial(hazed, recipe.haze, generator))
 
 
-def _hazed(kind: str, generator: torch.Generator, clear: Tensor) -> Tensor:
-    depth = invented_depth(*clear.shape[1:], generator)
+def hazed(kind: str, generator: torch.Generator, clear: Tensor) -> Tensor:
+    """A clear picture (3, H, W) under a kind of haze, over an invented depth."""
+    height, width = clear.shape[1:]
+    depth = invented_depth(height, width, generator)
     return add_haze(clear, depth, domain(kind), generator).hazy
 
 

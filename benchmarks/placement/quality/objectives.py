@@ -1,17 +1,16 @@
 """What the networks are adapted with: pairs of the target haze, or its hazy pictures alone."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.placement.pictures import Pairs, photographs
-from train.jobs.haze_to_clear import GUARD
+from train.jobs.haze_to_clear import GUARD, hazed
 from train.methods.dehaze_objectives import Unpaired, cleared_at_once
-from vision.dehaze.domain import domain
 from vision.dehaze.haze_to_clear_objective import HazeToClear
-from vision.dehaze.hazing import add_haze, invented_depth
 from vision.dehaze.synthetic_pair_direction import SyntheticPairDirection
 from vision.flow.draws import Draws
 
@@ -36,13 +35,8 @@ def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
         return (lambda network, pairs, numbers: pairs.loss(network, numbers)), "L1 on pairs"
     from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
 
-    draw = torch.Generator().manual_seed(0)
-
-    def hazed(clear: Tensor) -> Tensor:
-        depth = invented_depth(*clear.shape[1:], draw)
-        return add_haze(clear, depth, domain("shifted"), draw).hazy
-
-    moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), hazed))
+    haze = partial(hazed, "shifted", torch.Generator().manual_seed(0))
+    moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), haze))
     guard = GUARD if generative else 0.0
     unpaired = Unpaired(cleared_at_once, moved, guard, _WINDOW)
     name = f"{moved.name}, content guard {guard:g}" if guard else moved.name
