@@ -95,7 +95,7 @@ def page(
         for mode, cost in steps.items()
     ]
     merged = ratios["merged"]
-    free = "is 1.00 within noise" if merged.holds(1.0) else f"is not 1 within noise: {merged.median:.3f}"
+    free = "is the base's within noise" if merged.meets(ratios["base again"]) else "is not the base's"
     machine = ", ".join(f"{name} {value}" for name, value in machine_facts(torch.device("cpu")).items())
     lines = "\n".join(f"- {line}" for line in told)
     return (
@@ -105,7 +105,7 @@ def page(
         f"{table(['', 'FADE', 'less foggy', 'entropy', 'change'], rows)}\n\n"
         f"{table(['', 'parameters', 'file'], sizes)}\n\n"
         "## Speed\n\nProcessor time by that of the base, both called in turn (median and quartiles). The "
-        f"merged adapter's time {free}.\n\n"
+        f"merged adapter's time {free}, which is what the quartiles of the base by itself are.\n\n"
         f"{table(['', 'time by that of the base'], [[name, _ratio(r)] for name, r in ratios.items()])}\n\n"
         "A step of the search on all candidates, in passes through the network (each forward and backward), "
         "beside the schedule of the released code, which is one upper, one lower and one weight pass. Times "

@@ -42,9 +42,9 @@ class Ratio:
     high: float
     count: int
 
-    def holds(self, value: float) -> bool:
-        """Whether a value lies between the quartiles."""
-        return self.low <= value <= self.high
+    def meets(self, other: "Ratio") -> bool:
+        """Whether the quartiles of both overlap."""
+        return self.low <= other.high and other.low <= self.high
 
 
 def ratio_in_turn(first: Callable[[], Any], second: Callable[[], Any], repeats: int) -> Ratio:

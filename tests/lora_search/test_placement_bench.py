@@ -82,7 +82,9 @@ def test_the_benchmark_goes_on_where_it_stopped(tmp_path: Path, capsys: pytest.C
     assert [result["method"] for result in results] == ["joint"]
     assert all(len(names) == 2 for result in results for names in result["found"].values())
     assert main(command) == 0
-    assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir() if file.stem != "placement"} == first
+    assert {
+        file.name: file.stat().st_mtime_ns for file in folder.iterdir() if file.stem != "placement"
+    } == first
     page = capsys.readouterr().out
     assert "Not judged" in page and "random | 0.33 (exact)" in page
     assert main([*command, "--cases", "16"]) == 2

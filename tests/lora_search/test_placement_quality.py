@@ -37,7 +37,7 @@ def test_an_adapter_that_is_judged_takes_three_hundredths_of_the_parameters():
     for one in STUDIES:
         network = one.build()
         total = sum(parameter.numel() for parameter in network.parameters())
-        cost = one.k * one.found(network, one.slim_form)[0].cost
+        cost = one.k * one.found(network, one.small_form)[0].cost
         assert cost <= 0.03 * total, one.name
 
 

@@ -5,7 +5,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from benchmarks.placement.quality.runs import FULL, SLIM, UNIFORM, Comparison, placement_name
+from benchmarks.placement.quality.runs import FULL, SMALL, UNIFORM, Comparison, placement_name
 from vision.lora.scoring import Score
 
 ZERO_OUT = "zero_out"
@@ -17,7 +17,7 @@ ROWS = {
     UNIFORM: "uniform: all candidates, lower ranks",
     **{score: f"bilevel, by {score}" + " (the paper's)" * (score == "gate") for score in get_args(Score)},
     "oracle": "oracle: the best subset, seen afterwards",
-    "slim": "bilevel, by zero_out, peft's form",
+    "small": "bilevel, by zero_out, the small form",
     FULL: "full fine-tuning",
 }
 
@@ -96,8 +96,8 @@ def figures(comparison: Comparison) -> Figures:
     searches = [[comparison.searched(net, seed) for seed in seeds] for net in nets]
     for score in scores:
         runs[score] = _at(comparison, searches, score, "")
-    if comparison.study.slim_form:
-        runs["slim"] = _at(comparison, searches, ZERO_OUT, SLIM)
+    if comparison.study.small_form:
+        runs["small"] = _at(comparison, searches, ZERO_OUT, SMALL)
     values = {row: [[run["psnr"] for run in own] for own in found] for row, found in runs.items()}
     values["input"] = [[base["input"]] for base in bases]
     values["base"] = [[base["psnr"]] for base in bases]
@@ -111,7 +111,7 @@ def figures(comparison: Comparison) -> Figures:
     values["oracle"] = [[max(own.values())] for own in tried]
     seconds = {row: _mean([run["seconds"] for own in found for run in own]) for row, found in runs.items()}
     searching = _mean([found["seconds"] for own in searches for found in own])
-    for row in (*scores, "slim"):
+    for row in (*scores, "small"):
         if row in seconds:
             seconds[row] += searching
     noise, noise_runs = _noise(comparison, searches)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.placement.quality.runs import FULL, SLIM, UNIFORM, Comparison, placement_name
+from benchmarks.placement.quality.runs import FULL, SMALL, UNIFORM, Comparison, placement_name
 
 
 def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
@@ -27,10 +27,10 @@ def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
 
 
 def selected(comparison: Comparison, net: int, seed: int) -> list[str]:
-    """The placements that the search of a seed leads to, each once, and the slim form of zero-out's."""
+    """The placements that the search of a seed leads to, each once, and the small form of zero-out's."""
     found = {score: placement_name(names) for score, names in comparison.searched(net, seed)["found"].items()}
-    slim = [found["zero_out"] + SLIM] if comparison.study.slim_form else []
-    return [*dict.fromkeys(found.values()), *slim]
+    small = [found["zero_out"] + SMALL] if comparison.study.small_form else []
+    return [*dict.fromkeys(found.values()), *small]
 
 
 def count(comparison: Comparison) -> int:

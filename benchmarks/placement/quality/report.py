@@ -8,7 +8,15 @@ import torch
 
 from benchmarks.placement.quality.figures import ROWS, ZERO_OUT, Figures, standard_error
 from benchmarks.placement.quality.plot import draw_placements
-from benchmarks.placement.quality.runs import FULL, SOURCE, TARGET, UNIFORM, Comparison
+from benchmarks.placement.quality.runs import (
+    FULL,
+    SMALL_RATE,
+    SOURCE,
+    TARGET,
+    TUNING_RATE,
+    UNIFORM,
+    Comparison,
+)
 from benchmarks.transformer import table
 from vision.provenance import machine_facts
 from vision.whole_file import written_aside
@@ -36,7 +44,7 @@ def verdicts(found: Figures) -> list[str]:
     nets = range(len(found.values[ZERO_OUT]))
     over = [found.difference(ZERO_OUT, "random", net)[0] for net in nets]
     above = [found.difference(ZERO_OUT, UNIFORM, net) for net in nets]
-    row = "slim" if "slim" in found.values else ZERO_OUT
+    row = "small" if "small" in found.values else ZERO_OUT
     share, gain = found.parameters[row] / found.total, statistics.fmean(found.gain_share(row))
     time = found.seconds[row] / found.seconds[FULL]
     lower = [net for net, (mean, _) in enumerate(above) if mean < 0]
@@ -90,11 +98,18 @@ def section(comparison: Comparison, found: Figures) -> str:
     count = len(found.subsets[0])
     kind = f"all {count}" if found.exhaustive else f"{count} drawn"
     labels = [f"net {net}" for net in nets]
+    small = (
+        f" The small form ({study.small_form}'s) is what is judged beside full fine-tuning, at a learning "
+        f"rate of {SMALL_RATE:g}; placements are compared at {TUNING_RATE:g}, full fine-tuning is at "
+        f"{study.full_rate:g}."
+        if study.small_form
+        else ""
+    )
     return (
         f"## {study.label}, {comparison.objective_name}\n\n{noise} Of {found.total:,} parameters, adapters "
         f"on {study.k} of {len(study.found(study.build()))} candidates train the same number in every place. "
         f"Random: {kind} subsets, {settings['subset_seeds']} seeds each; searches and other placements: "
-        f"{settings['seeds']} seeds.\n\n"
+        f"{settings['seeds']} seeds.{small}\n\n"
         f"{table(['placement', 'parameters', *labels, 'mean ± s.e.', 'seconds'], rows)}\n\n"
         f"{table(['difference, dB', *labels, 'mean ± s.e.', 'reading'], differences)}\n"
     )

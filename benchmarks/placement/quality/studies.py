@@ -34,7 +34,7 @@ class Study:
         pretraining_rate: learning rate on the source haze.
         full_rate: learning rate of full fine-tuning.
         generative: whether the haze-to-clear loss needs a content guard beside it.
-        slim_form: form in which the selected adapter is trained once more, where ``conv_form`` takes more
+        small_form: form in which the selected adapter is trained once more, where ``conv_form`` takes more
             than the parameters that an adapter may have.
     """
 
@@ -49,7 +49,7 @@ class Study:
     pretraining_rate: float = 1e-3
     full_rate: float = 3e-4
     generative: bool = False
-    slim_form: ConvForm | None = None
+    small_form: ConvForm | None = None
 
     def found(self, network: nn.Module, form: ConvForm | None = None) -> list[Candidate]:
         """The candidates at the ranks of an adapter on ``k`` of them."""
@@ -106,7 +106,7 @@ STUDIES = (
         conv_form="loralib",
         pretraining_rate=2e-3,
         full_rate=1e-3,
-        slim_form="peft",
+        small_form="peft",
     ),
     Study(
         "dea-net",
