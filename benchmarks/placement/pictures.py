@@ -13,7 +13,7 @@ from skimage import data
 from torch import Tensor
 
 from vision.dehaze.domain import domain
-from vision.dehaze.hazing import add_haze, invented_depth
+from vision.dehaze.hazing import invented_haze
 
 #: Sides of a crop.
 SIDE = 64
@@ -104,5 +104,5 @@ def hazed_pairs(count: int, kind: str, seed: int, held_out: bool) -> Pairs:
     """
     draw = torch.Generator().manual_seed(2 * seed + held_out)
     clear = draw_crops(count, draw, held_out)
-    hazy = [add_haze(crop, invented_depth(SIDE, SIDE, draw), domain(kind), draw).hazy for crop in clear]
+    hazy = [invented_haze(domain(kind), draw, crop) for crop in clear]
     return Pairs(torch.stack(hazy), clear)

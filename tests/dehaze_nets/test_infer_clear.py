@@ -54,7 +54,8 @@ def test_another_clear_version_is_measured_anew(folders: Path):
     picture(7).save(folders / "clear" / "0.png")
     assert run(folders, *clear) == 0
     last = [json.loads(line) for line in (folders / "out" / "dehaze.jsonl").read_text().splitlines()][-1]
-    expected = psnr(*(read_pixels(folders / p)[None] for p in ("clear/0.png", "hazy/0_grey_0.png")), 1.0)
+    clear_pixels, hazy = (read_pixels(folders / p)[None] for p in ("clear/0.png", "hazy/0_grey_0.png"))
+    expected = psnr(clear_pixels, hazy, 1.0)
     assert last["file"] == "0_grey_0.png"
     assert last["measures"]["psnr_before"] == pytest.approx(expected.item(), abs=1e-3)
 

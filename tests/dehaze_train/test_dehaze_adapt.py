@@ -54,7 +54,8 @@ def test_its_header_says_what_was_chosen_and_why(adapted: Path):
     record = json.loads(lora_metadata(adapted / "final" / "adapter.safetensors")["gated_lora_record"])
     selection = record["selection"]
     assert len(selection["names"]) == 2 and len(selection["scores"]) == 8
-    assert selection["score"] == "zero_out" and len(record["search_log"]) == 3
+    assert record["loss"] == "pairs" and selection["score"] == "zero_out"
+    assert len(record["search_log"]) == 3
     assert "base_model_hash" in lora_metadata(adapted / "final" / LORA_FILE)
 
 

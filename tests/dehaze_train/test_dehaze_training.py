@@ -93,6 +93,11 @@ def test_a_whole_network_is_trained_on_by_hazy_pictures_alone(data: Path, tmp_pa
     )
     assert any(not torch.equal(before[key], after[key]) for key in before)
     records = [json.loads(line) for line in (trained / "log.jsonl").read_text().splitlines()]
+    loss = json.loads((trained / "final" / "measures.json").read_text())["loss"]
+    assert (
+        "ExemplarDirection(EfficientNet-Lite0" in loss
+        and loss in (trained / "final" / "README.md").read_text()
+    )
     # A transformer has the content guard unless told otherwise.
     assert {"model/haze_to_clear", "model/residual"} <= records[0].keys()
 

@@ -18,11 +18,16 @@ def drawn(chunk: int, frames: int, generator: torch.Generator) -> torch.Tensor:
     return torch.cat(noise[chunk == 1 :])
 
 
-@pytest.mark.parametrize(("chunk", "window"), [(1, None), (1, 2), (3, 4)])
+@pytest.mark.parametrize(
+    ("chunk", "window", "told"), [(1, None, False), (1, 2, False), (1, 2, True), (3, 4, False), (3, 4, True)]
+)
 @torch.no_grad()
-def test_a_rollout_is_the_stream_that_a_user_plays(chunk, window) -> None:
+def test_a_rollout_is_the_stream_that_a_user_plays(chunk, window, told) -> None:
     """Six latent frames, so that with a window the memory slides; the past is the student's own."""
     pipeline, condition = causal_pipeline(chunk, window, default_sigmas=GRID), clip_condition(1, 6)
+    if told:
+        pipeline.transformer.add_previous_frame()
+        torch.nn.init.normal_(pipeline.transformer.previous_patch_embedding.weight, std=0.2)
     actions = Actions(condition["sticks"], condition["buttons"])
     prompt = condition["encoder_hidden_states"]
     generator = torch.Generator().manual_seed(3)

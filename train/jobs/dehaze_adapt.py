@@ -70,13 +70,14 @@ class DehazeAdaptJob(ShiftedJob[DehazeAdaptRecipe]):
         with torch.no_grad():
             for name, value in weights.items():
                 own[name].copy_(value)
+        lora.record["loss"] = self.loss_name
         lora.save(folder / ADAPTER_FILE)
         try:
             lora.save(folder / LORA_FILE, "diffusers")
         except ValueError as error:
             say(f"{LORA_FILE} is left out: {error}")
         results = {"base": before, "adapted": cleared(pipeline, self.samples)}
-        say(table_of(write_measures(folder, self.samples, results)))
+        say(table_of(write_measures(folder, self.samples, results, self.loss_name)))
         warn_of_little_change(before, results["adapted"], ADAPTER_FILE)
         write_sheet(folder, self.samples, results)
         shutil.copyfile(self._gates, folder / self._gates.name)

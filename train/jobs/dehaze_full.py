@@ -50,6 +50,6 @@ class DehazeFullJob(ShiftedJob[DehazeFullRecipe]):
             pipeline.save_pretrained(folder)
             loads = "loads with vision.DehazePipeline.from_pretrained, and as --model of infer.dehaze"
         results = {"base": before, "trained": cleared(pipeline, self.samples)}
-        say(table_of(write_measures(folder, self.samples, results)))
+        say(table_of(write_measures(folder, self.samples, results, self.loss_name)))
         write_sheet(folder, self.samples, results)
         return loads

@@ -64,7 +64,8 @@ class DehazePretrainJob(Job[DehazePretrainRecipe]):
             pipeline = wrapped(network.fused(), self.recipe.model, None)
         pipeline.save_pretrained(folder)
         pipeline.network.eval()
-        say(table_of(write_measures(folder, self._samples, {"cleared": cleared(pipeline, self._samples)})))
+        results = {"cleared": cleared(pipeline, self._samples)}
+        say(table_of(write_measures(folder, self._samples, results, "pairs")))
         return "loads with vision.DehazePipeline.from_pretrained, and as --model of infer.dehaze"
 
     @cached_property

@@ -109,15 +109,15 @@ def dehaze_preview(
 
 
 def write_measures(
-    folder: Path, samples: Sequence[Sample], results: Mapping[str, Sequence[Tensor]]
+    folder: Path, samples: Sequence[Sample], results: Mapping[str, Sequence[Tensor]], loss: str
 ) -> list[dict[str, Any]]:
-    """Writes ``measures.json``, which a model's card reads.
+    """Writes ``measures.json``, which a model's card reads, with what the loss rests on.
 
     Returns a record for the hazy pictures and for each of the results by name.
     """
     shown = {"hazy": [sample["hazy"] for sample in samples], **results}
     records = [{"pictures": name, **measures(samples, found)} for name, found in shown.items()]
-    told = {"count": len(samples), "records": records}
+    told = {"loss": loss, "count": len(samples), "records": records}
     (folder / MEASURES_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     return records
 

@@ -14,7 +14,7 @@ from vision.dehaze import ExemplarDirection, HazeToClear, SyntheticPairDirection
 from vision.dehaze.direction import Direction
 from vision.dehaze.domain import domain
 from vision.dehaze.flow_dehazer import FlowDehazer
-from vision.dehaze.hazing import add_haze, invented_depth
+from vision.dehaze.hazing import invented_haze
 from vision.dehaze.picture_files import find_pictures, read_each
 
 #: Weight of the content guard for networks that could invent content.
@@ -60,14 +60,9 @@ def _direction(
     if recipe.direction == "exemplar":
         return ExemplarDirection(EfficientNetEncoder(), clear, hazy)
     generator = torch.Generator().manual_seed(seed)
-    return SyntheticPairDirection(EfficientNetEncoder(), clear, partial(hazed, recipe.haze, generator))
-
-
-def hazed(kind: str, generator: torch.Generator, clear: Tensor) -> Tensor:
-    """A clear picture (3, H, W) under a kind of haze, over an invented depth."""
-    height, width = clear.shape[1:]
-    depth = invented_depth(height, width, generator)
-    return add_haze(clear, depth, domain(kind), generator).hazy
+    return SyntheticPairDirection(
+        EfficientNetEncoder(), clear, partial(invented_haze, domain(recipe.haze), generator)
+    )
 
 
 def _pictures(folder: str, max_bad_share: float) -> list[Tensor]:

@@ -50,7 +50,7 @@ def dehaze_adapter_facts(recipe: dict[str, Any], model: Path, place: str) -> dic
             "search chose its places (BiLaLoRA, arXiv 2603.10872)."
         ),
         "call": _call(base, f'pipeline.load_lora_weights("{place}/adapter.safetensors")\n'),
-        "data": {"pictures": _named(recipe["data"]["path"]), "base": base},
+        "data": {"pictures": _named(recipe["data"]["path"]), "loss": _loss(model), "base": base},
         "quality": _quality(model),
     }
 
@@ -61,7 +61,7 @@ def dehaze_full_facts(recipe: dict[str, Any], model: Path, place: str) -> dict[s
     return {
         "summary": f"{base} brought to another haze whole, on {_LOSSES[recipe['loss']]}.",
         "call": _call(place),
-        "data": {"pictures": _named(recipe["data"]["path"]), "base": base},
+        "data": {"pictures": _named(recipe["data"]["path"]), "loss": _loss(model), "base": base},
         "quality": _quality(model),
     }
 
@@ -77,6 +77,12 @@ def _call(place: str, adapter: str = "") -> str:
 def _named(path: str) -> str:
     """A data folder by its last two names: train is not telling."""
     return "/".join(Path(path).parts[-2:])
+
+
+def _loss(model: Path) -> str:
+    """What the loss rested on: a stand-in must not pass for CLIP."""
+    file = model / MEASURES_FILE
+    return json.loads(file.read_text(encoding="utf-8"))["loss"] if file.is_file() else "not recorded"
 
 
 def _quality(model: Path) -> Any:

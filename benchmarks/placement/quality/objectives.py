@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.placement.pictures import Pairs, photographs
-from train.jobs.haze_to_clear import GUARD, hazed
+from train.jobs.haze_to_clear import GUARD
 from train.methods.dehaze_objectives import Unpaired, cleared_at_once
+from vision.dehaze.domain import domain
 from vision.dehaze.haze_to_clear_objective import HazeToClear
+from vision.dehaze.hazing import invented_haze
 from vision.dehaze.synthetic_pair_direction import SyntheticPairDirection
 from vision.flow.draws import Draws
 
@@ -35,7 +37,7 @@ def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
         return (lambda network, pairs, numbers: pairs.loss(network, numbers)), "L1 on pairs"
     from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
 
-    haze = partial(hazed, "shifted", torch.Generator().manual_seed(0))
+    haze = partial(invented_haze, domain("shifted"), torch.Generator().manual_seed(0))
     moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), haze))
     guard = GUARD if generative else 0.0
     unpaired = Unpaired(cleared_at_once, moved, guard, _WINDOW)
