@@ -8,11 +8,11 @@ from typing import Any, get_args
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.placement.descent import descend
 from benchmarks.placement.kept import keep_weights, once
 from benchmarks.placement.network import BLOCKS, COST, RANKS, HazeUNet
 from benchmarks.placement.pictures import Pairs, draw_pairs
 from benchmarks.placement.planting import plant
+from benchmarks.placement.pretraining import pretrained
 from vision.lora import discover, inject, on_halves, search
 from vision.lora.scoring import Score
 
@@ -42,24 +42,15 @@ def pairs_for(net: int, count: int) -> tuple[Pairs, Pairs]:
 def trained_network(net: int, steps: int, folder: Path) -> HazeUNet:
     """The network of a seed, trained on synthetic haze with L1; read where an earlier run left it."""
     torch.manual_seed(net)
-    network = HazeUNet(skips=False)
-    path = folder / f"net{net}.safetensors"
-    if path.is_file():
-        network.load_state_dict(load_file(path))
-        return network.eval()
-    network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    pairs = draw_pairs(600, seed=1000 + net, held_out=False)
-    descend(
-        lambda numbers: pairs.loss(network, numbers),
-        network.parameters(),
-        len(pairs.hazy),
+    network = HazeUNet(skips=False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return pretrained(
+        network,
+        folder / f"net{net}.safetensors",
+        lambda: draw_pairs(600, seed=1000 + net, held_out=False),
         steps=steps,
-        batch=8,
         rate=2e-3,
         seed=net,
     )
-    keep_weights(network, path)
-    return network.eval()
 
 
 def planted_network(
@@ -88,7 +79,6 @@ def run_case(
     def compute() -> dict[str, Any]:
         network = trained_network(net, settings["pretraining"], folder)
         pairs, held_out = pairs_for(net, settings["pictures"])
-        network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         damaged, strengths = planted_network(network, net, blocks, pairs, folder)
         lora = inject(damaged, discover(damaged, BLOCKS, RANKS, conv_form="loralib"), seed=net)
         assert {candidate.cost for candidate in lora.candidates} == {COST}

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from benchmarks.placement.descent import descend
-from benchmarks.placement.kept import keep_weights, once
+from benchmarks.placement.kept import once
 from benchmarks.placement.pictures import Pairs, hazed_pairs
+from benchmarks.placement.pretraining import pretrained
 from benchmarks.placement.quality.objectives import Loss, Objective, objective
 from benchmarks.placement.quality.studies import Study
 from vision.lora import inject, on_halves, search
@@ -162,25 +162,16 @@ class Comparison:
     def _network(self, net: int) -> nn.Module:
         """The network of a seed, trained on the source haze with L1."""
         torch.manual_seed(net)
-        network = self.study.build()
         steps = self.settings["pretraining"]
-        path = self.work / f"{self.study.name}-{net}-{steps}.safetensors"
-        if path.is_file():
-            network.load_state_dict(load_file(path))
-            return network.eval()
-        pairs = hazed_pairs(min(600, 8 * steps), SOURCE, seed=1000 + net, held_out=False)
-        descend(
-            lambda numbers: pairs.loss(network, numbers),
-            network.parameters(),
-            len(pairs.hazy),
+        return pretrained(
+            self.study.build(),
+            self.work / f"{self.study.name}-{net}-{steps}.safetensors",
+            lambda: hazed_pairs(min(600, 8 * steps), SOURCE, seed=1000 + net, held_out=False),
             steps=steps,
-            batch=8,
             rate=self.study.pretraining_rate,
             seed=net,
             clip=1.0,
         )
-        keep_weights(network, path)
-        return network.eval()
 
     def _pairs(self, net: int) -> Pairs:
         return hazed_pairs(self.settings["pictures"], TARGET, seed=net, held_out=False)
