@@ -28,6 +28,7 @@ from vision.command_line import at_least_one, exit_status
 RESULTS = Path(__file__).parents[2] / "results" / "placement_quality.md"
 FULL = {
     "nets": 3,
+    "full_nets": 3,
     "seeds": 3,
     "subsets": 15,
     "subset_seeds": 2,
@@ -40,6 +41,7 @@ FULL = {
 }
 QUICK = {
     "nets": 1,
+    "full_nets": 1,
     "seeds": 1,
     "subsets": 2,
     "subset_seeds": 1,
@@ -51,7 +53,7 @@ QUICK = {
     "batch": 3,
 }
 #: Settings that the command line takes; others would make other runs.
-_CHOSEN = ("nets", "seeds", "subsets", "subset_seeds")
+_CHOSEN = ("nets", "full_nets", "seeds", "subsets", "subset_seeds")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -107,6 +109,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--studies", nargs="+", choices=names, default=names, help="some of the networks; default all")
     add("--losses", nargs="+", choices=LOSSES, default=list(LOSSES), help="some of the losses; default all")
     add("--nets", type=at_least_one, help=f"trained networks of each kind; default {FULL['nets']}")
+    add(
+        "--full-nets",
+        type=at_least_one,
+        help="of these, fine-tuned whole too, which takes longest; default all",
+    )
     add("--seeds", type=at_least_one, help=f"of searches and fine-tunings; default {FULL['seeds']}")
     add("--subsets", type=at_least_one, help=f"random placements, at most; default {FULL['subsets']}")
     add("--subset-seeds", type=at_least_one, help=f"of each of them; default {FULL['subset_seeds']}")

@@ -70,10 +70,10 @@ class Figures:
         return statistics.fmean(found), standard_error(found)
 
     def gain_share(self, row: str) -> list[float]:
-        """What a row wins over the base by what full fine-tuning wins, by network."""
+        """What a row wins over the base by what full fine-tuning wins, by network that has it."""
         return [
             (self.mean(row, net) - self.mean("base", net)) / (self.mean(FULL, net) - self.mean("base", net))
-            for net in range(len(self.values[row]))
+            for net in range(len(self.values[FULL]))
         ]
 
 
@@ -91,7 +91,8 @@ def figures(comparison: Comparison) -> Figures:
         for net in nets
     ]
     runs: dict[str, list[list[dict[str, Any]]]] = {
-        row: [[comparison.tuned(net, seed, row) for seed in seeds] for net in nets] for row in (UNIFORM, FULL)
+        row: [[comparison.tuned(net, seed, row) for seed in seeds] for net in some]
+        for row, some in ((UNIFORM, nets), (FULL, comparison.full_nets))
     }
     searches = [[comparison.searched(net, seed) for seed in seeds] for net in nets]
     for score in scores:

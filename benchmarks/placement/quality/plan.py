@@ -22,7 +22,7 @@ def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
             for placement in comparison.subsets(net):
                 yield lambda net=net, seed=seed, placement=placement: comparison.tuned(net, seed, placement)
     for seed in seeds:
-        for net in nets:
+        for net in comparison.full_nets:
             yield lambda net=net, seed=seed: comparison.tuned(net, seed, FULL)
 
 

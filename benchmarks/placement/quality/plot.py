@@ -27,6 +27,8 @@ def draw_placements(found: list[tuple[Comparison, Figures]], path: Path) -> None
         for net, subsets in enumerate(numbers.subsets):
             axes.scatter([net - 0.25] * len(subsets), list(subsets.values()), marker="_", color="grey")
             for row, color in (("base", "black"), ("random", "grey"), (UNIFORM, "C0"), (FULL, "C3")):
+                if net >= len(numbers.values[row]):
+                    continue
                 axes.hlines(
                     numbers.mean(row, net),
                     net - 0.4,

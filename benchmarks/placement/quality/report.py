@@ -56,7 +56,7 @@ def verdicts(found: Figures) -> list[str]:
         + (f" ({len(lower) - len(certain)} of {len(lower)} within noise)." if lower else "."),
         f"{_told(share <= PARAMETERS and gain >= GAIN and time <= TIME)} with at most {PARAMETERS:.0%} of "
         f"the parameters, {GAIN:.0%} of what full fine-tuning wins, in {TIME:.0%} of its time: "
-        f"{share:.1%}, {gain:.0%}, {time:.0%}.",
+        f"{share:.1%}, {gain:.0%}, {time:.0%} (networks fine-tuned whole: {len(found.values[FULL])}).",
     ]
 
 
@@ -84,7 +84,8 @@ def section(comparison: Comparison, found: Figures) -> str:
             [
                 label,
                 f"{found.parameters[row]:,}" if row in found.parameters else "",
-                *(_cell(found.values[row][net]) for net in nets),
+                *(_cell(own) for own in found.values[row]),
+                *[""] * (len(nets) - len(found.values[row])),
                 _cell(every),
                 f"{found.seconds[row]:.0f}" if row in found.seconds else "",
             ]

@@ -64,6 +64,11 @@ class Comparison:
         """What the loss rests on."""
         return self._objective[1]
 
+    @property
+    def full_nets(self) -> range:
+        """The networks that are also fine-tuned whole, which takes longer than all the rest."""
+        return range(min(self.settings["full_nets"], self.settings["nets"]))
+
     def base(self, net: int) -> dict[str, Any]:
         """PSNR of the hazy pictures and of the trained network on held-out pictures of both hazes."""
 
