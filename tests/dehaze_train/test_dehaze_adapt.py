@@ -13,7 +13,8 @@ from tiny_haze import clear_picture, main, own_network, recipe_of, run, save_bas
 
 from infer.dehaze import main as infer_dehaze
 from train.data.item import Item
-from train.jobs.adapter_search import AdapterSearch, HalfOfCrops
+from train.jobs.adapter_search import AdapterSearch
+from train.jobs.half_of_crops import HalfOfCrops
 from vision import DehazePipeline
 from vision.latents.tensor_file import read_tensors
 from vision.lora import BilevelSearch, load_gated, split_halves

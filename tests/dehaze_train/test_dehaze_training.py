@@ -13,7 +13,9 @@ from infer import release
 from train.data.haze_crops import HazeCrops
 from train.data.haze_pictures import HazePictures
 from train.data.item import Item
-from train.methods.dehaze_objectives import ClearedByFlow, PairedFlow, paired_pixels
+from train.methods.cleared_by_flow import ClearedByFlow
+from train.methods.dehaze_objectives import paired_pixels
+from train.methods.paired_flow import PairedFlow
 from vision import DehazePipeline
 from vision.dehaze.dea_net import DEANet
 from vision.dehaze.flow_dehazer import FlowDehazer

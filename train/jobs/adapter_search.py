@@ -1,18 +1,16 @@
 """The first phase of an adaptation: the search for the adapter's places, which goes on where it stopped.
 
+Its files:
+
     <run>/search/recipe.yaml             what it was begun with
     <run>/search/state.safetensors       gates, weights, optimizers and log, every train.save_every steps
     <run>/search/selected.safetensors    its end: the kept candidates with what they have learned
     <run>/gates.png                      gates, multiplier and losses over the steps
-
-Legend: S side of the crops.
 """
 
 import json
-import math
 import signal
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from train.data.batches import stack
 from train.data.haze_crops import HazeCrops
-from train.data.item import Item
-from train.data.order import EpochOrder
 from train.interrupts import Interrupts, RunInterrupted
+from train.jobs.half_of_crops import BatchLoss, HalfOfCrops
 from train.processes import failing_together, mean_over_processes, say
 from train.recipes.dehaze_adapt import SearchRecipe
 from train.recipes.train import TrainRecipe
@@ -36,36 +32,7 @@ from vision.lora import BilevelSearch, GatedLora, SearchReport, Selection, split
 from vision.processes import process_device, process_state
 from vision.whole_file import written_aside
 
-#: Loss of a batch ``{"hazy": (B, 3, S, S), ...}`` in a step of the search.
-BatchLoss = Callable[[dict[str, Tensor], int], Tensor]
 _OPTIMIZERS = ("gate_optimizer", "weight_optimizer")
-
-
-class HalfOfCrops:
-    """A loss by number of the step, on crops of some of the pictures; each once before any comes again.
-
-    Args:
-        loss: of a batch on the run's device.
-        crops: all pictures.
-        numbers: of those of this half.
-        batch_size: crops a step.
-        seed: the run's seed.
-
-    Attributes:
-        batches: of one pass.
-    """
-
-    def __init__(
-        self, loss: BatchLoss, crops: HazeCrops, numbers: Sequence[int], batch_size: int, seed: int
-    ) -> None:
-        self._loss, self._crops, self._numbers = loss, crops, numbers
-        self._order, self._batch_size, self._seed = EpochOrder(len(numbers)), batch_size, seed
-        self.batches = math.ceil(len(numbers) / batch_size)
-
-    def __call__(self, step: int) -> Tensor:
-        items = self._order.items(self._seed, step, self._batch_size)
-        batch = stack([self._crops[Item(self._numbers[item.index], item.position)] for item in items])
-        return self._loss({name: value.to(process_device()) for name, value in batch.items()}, step)
 
 
 class AdapterSearch:

@@ -15,7 +15,8 @@ from train.jobs.dehaze_preview import cleared, shown_samples
 from train.jobs.dehazers import check_crop, frozen_parts, load_dehazer, paired_objective
 from train.jobs.haze_to_clear import unpaired_objective
 from train.jobs.job import Job
-from train.methods.dehaze_objectives import Objective, Unpaired
+from train.methods.dehaze_objectives import Objective
+from train.methods.unpaired import Unpaired
 from train.recipes.dehaze_adapt import HazeToClearRecipe, ShiftedRecipe
 from vision.dehaze.pipeline import DehazePipeline
 from vision.processes import process_device

@@ -1,6 +1,5 @@
 """The dehazing pipelines that recipes name, and the objectives that their networks take."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -8,7 +7,8 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import nn
 
 from train.estimate import Estimate, Load, NetworkSize, estimate
-from train.methods.dehaze_objectives import Objective, PairedFlow, paired_pixels
+from train.methods.dehaze_objectives import Objective, paired_pixels
+from train.methods.paired_flow import PairedFlow
 from train.recipes.dehaze_model import BaseDehazerRecipe, NewDehazerRecipe
 from train.recipes.train import TrainRecipe
 from vision.dehaze.dea_net import DEANet
@@ -89,9 +89,3 @@ def estimated(
         shape = (2 * flow.channels, 1, height, width)
         load = Load.of_latents(train.batch_size, shape, flow.transformer.config.patch_size, 1)
     return estimate(NetworkSize.of(network), load, train, averaged=True, processes=processes, device=device)
-
-
-def folder_of(model: NewDehazerRecipe | BaseDehazerRecipe) -> Path | None:
-    """The folder that a recipe begins from, if any."""
-    source = model.weights if isinstance(model, NewDehazerRecipe) else model.base
-    return None if source is None else Path(source)

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from train.data.bad_samples import report_bad
-from train.methods.dehaze_objectives import ClearedByFlow, Unpaired, cleared_at_once
+from train.methods.cleared_by_flow import ClearedByFlow
+from train.methods.dehaze_objectives import cleared_at_once
+from train.methods.unpaired import Unpaired
 from train.recipes.dehaze_adapt import HazeToClearRecipe
 from vision.dehaze import ExemplarDirection, HazeToClear, SyntheticPairDirection, TextDirection
 from vision.dehaze.direction import Direction
