@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.dehaze.arms import Arm
-from train.methods.dehaze_objectives import ClearedByFlow, cleared_at_once
+from train.methods.cleared_by_flow import ClearedByFlow
+from train.methods.dehaze_objectives import cleared_at_once
 from vision import DehazePipeline
 from vision.dehaze.search_space import search_space
 from vision.flow.draws import Draws

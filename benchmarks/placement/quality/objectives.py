@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.placement.pictures import Pairs, photographs
 from train.jobs.haze_to_clear import GUARD
-from train.methods.dehaze_objectives import Unpaired, cleared_at_once
+from train.methods.dehaze_objectives import cleared_at_once
+from train.methods.unpaired import Unpaired
 from vision.dehaze.domain import domain
 from vision.dehaze.haze_to_clear_objective import HazeToClear
 from vision.dehaze.hazing import invented_haze
