@@ -1,8 +1,8 @@
 r"""What an adapter does to real hazy photographs: base, adapter and full fine-tuning side by side.
 
     python -m benchmarks.dehaze --data photographs
-    python -m benchmarks.dehaze --data photographs --base outputs/dea/final --adapter outputs/day/final \
-        --full none
+    python -m benchmarks.dehaze --data photographs --base outputs/dea/final \
+        --adapter outputs/day/final/adapter.safetensors --full none
 
 Everything goes to ``--output``, also the sheet, which shows the photographs. They should be others than those
 that the adapter was trained on.
@@ -25,7 +25,7 @@ from vision.media import image_grid, to_image, write_image
 from vision.whole_file import written_aside
 
 BASE = Path("checkpoints/dehaze-dea-net")
-ADAPTER = Path("checkpoints/dehaze-day")
+ADAPTER = Path("checkpoints/dehaze-day/adapter.safetensors")
 FULL = Path("checkpoints/dehaze-full")
 _CELL = 256
 
