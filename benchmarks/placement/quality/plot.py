@@ -19,7 +19,7 @@ def draw_placements(found: list[tuple[Comparison, Figures]], path: Path) -> None
         found: comparisons with their figures.
         path: of the PNG.
     """
-    figure = Figure(figsize=(5 * len(found), 4.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(6 * len(found), 4.8), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     for axes, (comparison, numbers) in zip(
         figure.subplots(1, len(found), squeeze=False)[0], found, strict=True
@@ -49,6 +49,7 @@ def draw_placements(found: list[tuple[Comparison, Figures]], path: Path) -> None
         axes.set_xticks(range(len(numbers.subsets)), [f"net {net}" for net in range(len(numbers.subsets))])
         axes.set(title=f"{comparison.study.name}, {comparison.loss}", ylabel="PSNR, dB")
         axes.grid(alpha=0.3)
-    figure.axes[0].legend(fontsize=7)
+    shown = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*shown, loc="outside lower center", ncols=4, fontsize=7)
     with written_aside(path) as aside:
         figure.savefig(aside, format="png")
