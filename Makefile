@@ -18,9 +18,11 @@ WORLD := checkpoints/world-student
 DATA ?= data/fashion-mnist
 # Recorded clips of the world's benchmark.
 CLIPS ?= outputs/fps
+# Trained autoencoder of the try-on's benchmark.
+VAE ?= checkpoints/tryon-autoencoder
 
 .PHONY: setup demo demo-world demo-dehaze test test-slow lint bench bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring \
-	bench-distill bench-world bench-play bench-placement bench-dehaze chromium clean
+	bench-distill bench-world bench-tryon bench-play bench-placement bench-dehaze chromium clean
 .DEFAULT_GOAL := help
 
 help:
@@ -93,8 +95,8 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 
-bench: bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-play \
-	bench-placement
+bench: bench-transformer bench-memory bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-tryon \
+	bench-play bench-placement
 
 bench-transformer: setup
 	$(BIN)/python -m benchmarks.transformer
@@ -119,6 +121,10 @@ bench-distill: setup
 bench-world: setup
 	test -f $(CLIPS)/contact_sheet.png || $(BIN)/python -m vision.world.record --out $(CLIPS) --clips 3000 --workers 2
 	$(BIN)/python -m benchmarks.world --data $(CLIPS)/train $(QUICK)
+
+# Hours on two cores; it goes on where it stopped, and draws its clips first. VAE= names the autoencoder (docs/tryon.md).
+bench-tryon: setup
+	$(BIN)/python -m benchmarks.tryon --vae $(VAE) $(QUICK)
 
 # Minutes, with the world that is played; --model and --minutes choose another, or less.
 bench-play: setup

@@ -1,18 +1,15 @@
 """Measures a world part by part; a part that is there is not measured again."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.kept import kept
 from benchmarks.world.settings import SCALES, UNSEEN, Settings
 from benchmarks.world.strips import write_strip
 from infer.model_hash import pipeline_hash
 from vision.latents.cache import autoencoder_identity
 from vision.latents.identity import hash_json
-from vision.whole_file import written_aside
 from vision.world.evaluation.judge import judge_pairs, judge_sticks, make_pairs
 from vision.world.evaluation.maker import Maker, copied_first_frame, through_autoencoder
 from vision.world.evaluation.truth_files import truth_set
@@ -125,8 +122,4 @@ class Evaluation:
         }
 
     def _kept(self, name: str, made: Callable[[], dict[str, Any]], folder: Path | None = None) -> Any:
-        path = (folder or self.folder) / f"{name}.json"
-        if not path.is_file():
-            with torch.no_grad(), written_aside(path) as aside:
-                aside.write_text(json.dumps(made(), indent=1) + "\n", encoding="utf-8")
-        return json.loads(path.read_text(encoding="utf-8"))
+        return kept((folder or self.folder) / f"{name}.json", made)

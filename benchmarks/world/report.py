@@ -1,20 +1,16 @@
 """The tables of the comparison, beside its figures and strips."""
 
-import json
-import math
-import re
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from benchmarks.results_files import strip_line, write_results
+from benchmarks.tables import machine_words, pooled_cell, table
+from benchmarks.targets import target_table
 from benchmarks.world.figures import draw_drift, draw_gain_leakage, draw_response_curves
 from benchmarks.world.settings import UNSEEN, Settings
 from benchmarks.world.targets import targets
-from vision.provenance import machine_facts
 from vision.world.gamepad import BUTTONS, STICKS
 
 MEASURES = {
@@ -91,18 +87,10 @@ def write_report(
         if draw(rows, out / name):
             lines.append(f"![{title}]({name})")
     for row in rows:
-        if row.strip is not None and row.strip.is_file():
-            name = f"strip-{re.sub('[^A-Za-z0-9]+', '-', row.name)}.png"
-            shutil.copyfile(row.strip, out / name)
-            lines.append(f"![{row.label}: engine, world and their responses]({name})")
-    text = "\n".join([*lines, ""])
-    (out / "results.md").write_text(text, encoding="utf-8")
-    plain = {
-        "rows": [_summary(row) for row in rows],
-        "measures": {row.name: {"label": row.label, "runs": row.runs} for row in every},
-    }
-    (out / "results.json").write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
-    return text
+        words = f"{row.label}: engine, world and their responses"
+        lines += strip_line(row.strip, row.name, words, out)
+    measures = {row.name: {"label": row.label, "runs": row.runs} for row in every}
+    return write_results(out, lines, [_summary(row) for row in rows], measures)
 
 
 def _summary(row: Row) -> dict[str, Any]:
@@ -112,25 +100,7 @@ def _summary(row: Row) -> dict[str, Any]:
     return {"label": row.label, "model": str(row.model), **shown}
 
 
-def pooled_runs(found: Sequence[Mapping[str, Any] | None]) -> tuple[float, float]:
-    """Mean over seeds and its standard error; with one seed the value's own error over starts.
-
-    Args:
-        found: for each seed what :meth:`vision.world.evaluation.pooled.Pooled.facts` gave, or None.
-    """
-    known = [facts for facts in found if facts is not None and facts["value"] is not None]
-    if not known:
-        return math.nan, math.nan
-    values = [facts["value"] for facts in known]
-    mean = sum(values) / len(values)
-    if len(values) == 1:
-        error = known[0]["error"]
-        return mean, math.nan if error is None else error
-    return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1) / len(values))
-
-
 def _preface(rows: list[Row], settings: Settings) -> str:
-    machine = ", ".join(f"{k} {v}" for k, v in machine_facts(torch.device("cpu")).items())
     seeds = max(len(row.runs) for row in rows)
     errors = (
         f"mean ± standard error over {seeds} seeds" if seeds > 1 else "value ± standard error over the starts"
@@ -138,20 +108,12 @@ def _preface(rows: list[Row], settings: Settings) -> str:
     return (
         f"{settings.starts} starts of pairs and {settings.stick_starts} of held sticks a split, clips of "
         f"{settings.frames} frames; {errors}. What each measure is: docs/world.md, section Evaluation. "
-        f"Machine: {machine}."
+        f"Machine: {machine_words()}."
     )
 
 
-def _table(title: str, head: list[str], body: list[list[str]]) -> list[str]:
-    lines = [f"### {title}", "", "| | " + " | ".join(head) + " |", "|---|" + "---:|" * len(head)]
-    return [*lines, *("| " + " | ".join(cells) + " |" for cells in body), ""]
-
-
 def _cell(row: Row, path: Callable[[dict[str, Any]], dict[str, Any] | None], digits: int) -> str:
-    mean, error = pooled_runs([path(run) for run in row.runs])
-    if math.isnan(mean):
-        return ""
-    return f"{mean:.{digits}f}" + ("" if math.isnan(error) else f" ± {error:.{digits}f}")
+    return pooled_cell([path(run) for run in row.runs], digits)
 
 
 def _sticks(rows: list[Row], split: str) -> list[str]:
@@ -163,7 +125,7 @@ def _sticks(rows: list[Row], split: str) -> list[str]:
         [row.label, *(cell(row, stick, measure) for measure in ("sign", "gain") for stick in STICKS)]
         for row in rows
     ]
-    return _table("Sticks", head, body)
+    return table("Sticks", head, body)
 
 
 def _presses(rows: list[Row], split: str, measure: str) -> list[str]:
@@ -176,7 +138,7 @@ def _presses(rows: list[Row], split: str, measure: str) -> list[str]:
     if measure == "localisation":
         chances = (rows[0].runs[0]["splits"][split]["presses"][name].get("chance") for name in BUTTONS)
         body.append(["by chance", *("" if chance is None else f"{chance:.2f}" for chance in chances)])
-    return _table(title, list(BUTTONS), body)
+    return table(title, list(BUTTONS), body)
 
 
 def _left_out(row: Row, split: str) -> list[str]:
@@ -192,7 +154,7 @@ def _quality(rows: list[Row], settings: Settings) -> list[str]:
 
     body = [[row.label, *(cell(row, split) for split in settings.splits)] for row in rows]
     head = [_SPLITS[split] for split in settings.splits]
-    return ["## All splits", "", *_table("PSNR of clips without a press, dB", head, body)]
+    return ["## All splits", "", *table("PSNR of clips without a press, dB", head, body)]
 
 
 def _tapped(rows: list[Row]) -> list[str]:
@@ -200,7 +162,7 @@ def _tapped(rows: list[Row]) -> list[str]:
         return _cell(row, lambda run: run["splits"][UNSEEN]["presses"][name].get("gain"), 2)
 
     body = [[row.label, *(cell(row, name) for name in _HELD)] for row in rows]
-    return _table(
+    return table(
         "Gain of a tap (2 rows) and of a hold (16, or to the end), unseen maps", [*_HELD.values()], body
     )
 
@@ -220,7 +182,7 @@ def _sweep(rows: list[Row]) -> list[str]:
             ]
             body.append([f"{row.label}, scale {scale}", *cells])
     return (
-        _table("Gain / leakage by scale of action guidance, unseen maps", list(BUTTONS), body) if body else []
+        table("Gain / leakage by scale of action guidance, unseen maps", list(BUTTONS), body) if body else []
     )
 
 
@@ -245,8 +207,8 @@ def _drift(rows: list[Row]) -> list[str]:
     ]
     turn_head = ["from frame", "sign", "difference", "engine's sign", "engine's difference"]
     return [
-        *_table("Drift of a stream (first seed)", head, body),
-        *_table("The right stick held to either side, late in a stream (first seed)", turn_head, turns),
+        *table("Drift of a stream (first seed)", head, body),
+        *table("The right stick held to either side, late in a stream (first seed)", turn_head, turns),
     ]
 
 
@@ -262,7 +224,7 @@ def _cost(rows: list[Row]) -> list[str]:
     return [
         "## Cost",
         "",
-        *_table("Models", ["parameters", "steps", "guidance", "minutes of training"], body),
+        *table("Models", ["parameters", "steps", "guidance", "minutes of training"], body),
     ]
 
 
@@ -271,10 +233,5 @@ def _targets(rows: list[Row]) -> list[str]:
     by_name = {row.name: row.runs[0] for row in rows}
     for row in rows:
         found = targets(row.runs[0], by_name[row.teacher] if row.teacher else None)
-        reached = sum(target.reached for target in found)
-        body = [
-            [t.name, "" if t.value is None else f"{t.value:.3f}", t.bound, "yes" if t.reached else "**no**"]
-            for t in found
-        ]
-        lines += _table(f"{row.label}: {reached} of {len(found)}", ["found", "wanted", "reached"], body)
+        lines += target_table(row.label, found)
     return lines

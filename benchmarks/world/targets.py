@@ -1,8 +1,8 @@
 """What a released world has to reach on unseen maps."""
 
-from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.targets import Target, at_least, at_most
 from benchmarks.world.settings import UNSEEN
 from vision.world.gamepad import STICKS
 
@@ -13,23 +13,6 @@ LOCAL = ("fire", "reload", "melee", "switch")
 BEHIND = 0.1
 
 
-@dataclass(frozen=True)
-class Target:
-    """One line of the table.
-
-    Attributes:
-        name: what is asked for.
-        value: what was found, None where nothing could be judged.
-        bound: what is wanted.
-        reached: whether it is.
-    """
-
-    name: str
-    value: float | None
-    bound: str
-    reached: bool
-
-
 def targets(found: dict[str, Any], teacher: dict[str, Any] | None = None) -> list[Target]:
     """The targets of a world.
 
@@ -38,31 +21,23 @@ def targets(found: dict[str, Any], teacher: dict[str, Any] | None = None) -> lis
         teacher: for a student, those of its teacher, from which it may fall behind by :data:`BEHIND`.
     """
     presses, sticks = (found["splits"][UNSEEN][kind] for kind in ("presses", "sticks"))
-    made = [_least(f"sign of {stick}", sticks[stick]["sign"]["value"], SIGN) for stick in STICKS]
+    made = [at_least(f"sign of {stick}", sticks[stick]["sign"]["value"], SIGN) for stick in STICKS]
     for name in LOCAL:
-        made.append(_least(f"gain of {name}", _value(presses, name, "gain"), GAIN))
-        made.append(_most(f"leakage of {name}", _value(presses, name, "leakage"), LEAKAGE))
+        made.append(at_least(f"gain of {name}", _value(presses, name, "gain"), GAIN))
+        made.append(at_most(f"leakage of {name}", _value(presses, name, "leakage"), LEAKAGE))
     if teacher is None:
         return made
     theirs, their_sticks = (teacher["splits"][UNSEEN][kind] for kind in ("presses", "sticks"))
     for stick in STICKS:
         wanted = (1 - BEHIND) * (their_sticks[stick]["sign"]["value"] or 0)
-        made.append(_least(f"sign of {stick}, teacher's", sticks[stick]["sign"]["value"], wanted))
+        made.append(at_least(f"sign of {stick}, teacher's", sticks[stick]["sign"]["value"], wanted))
     for name in LOCAL:
         wanted = (1 - BEHIND) * (_value(theirs, name, "gain") or 0)
-        made.append(_least(f"gain of {name}, teacher's", _value(presses, name, "gain"), wanted))
+        made.append(at_least(f"gain of {name}, teacher's", _value(presses, name, "gain"), wanted))
         allowed = (1 + BEHIND) * (_value(theirs, name, "leakage") or 0)
-        made.append(_most(f"leakage of {name}, teacher's", _value(presses, name, "leakage"), allowed))
+        made.append(at_most(f"leakage of {name}, teacher's", _value(presses, name, "leakage"), allowed))
     return made
 
 
 def _value(presses: dict[str, Any], name: str, measure: str) -> float | None:
     return presses[name].get(measure, {}).get("value")
-
-
-def _least(name: str, value: float | None, bound: float) -> Target:
-    return Target(name, value, f"at least {bound:.3g}", value is not None and value >= bound)
-
-
-def _most(name: str, value: float | None, bound: float) -> Target:
-    return Target(name, value, f"at most {bound:.3g}", value is not None and value <= bound)

@@ -39,6 +39,7 @@ def test_a_cache_keeps_the_frame_of_the_pass_that_was_committed() -> None:
         assert cache.last_frame is None
     empty = cache.num_bytes
     cache.commit()
+    assert cache.last_frame is not None
     assert torch.equal(cache.last_frame, part["hidden_states"])
     assert cache.num_bytes - empty > part["hidden_states"].nbytes  # the frame and its keys
     fork = cache.fork()

@@ -12,12 +12,12 @@ from tiny_evidence import (  # pyright: ignore[reportMissingImports] - of this f
 )
 from tiny_world import ARCHITECTURE, write_clip  # pyright: ignore[reportMissingImports] - of tests/world
 
-from benchmarks.world import one_run
+from benchmarks.arm_runs import recipe_words
+from benchmarks.tables import pooled_runs
 from benchmarks.world.__main__ import main, options_of
 from benchmarks.world.arms import ARMS, BASES, changes_of, world_recipe
 from benchmarks.world.matching import TOLERANCE, parameters
 from benchmarks.world.planning import planned_tasks
-from benchmarks.world.report import pooled_runs
 from benchmarks.world.settings import QUICK
 from benchmarks.world.targets import LOCAL, targets
 from infer import release
@@ -134,7 +134,7 @@ def test_students_belong_to_their_teachers(parts: Path, tmp_path: Path) -> None:
     ]  # fmt: skip
     assert len({task["folder"] for task in tasks}) == 4
     teacher, student = tasks[2:]
-    told = one_run.words(student)
+    told = recipe_words(student)
     assert student["module"] == "train.cdm" and told[0].endswith("student.yaml")
     assert told[told.index("--teacher") + 1] == f"{teacher['folder']}/run/final"
     assert told[told.index("--cdm.fixed_grid") + 1] == "[1.0, 0.5]"

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from vision.world.evaluation.pooled import Pooled
+from vision.metrics.pooled import Pooled
 from vision.world.evaluation.response import (
     first_frames,
     leakage,

@@ -6,7 +6,7 @@ from vision.metrics.features import FeatureNetwork
 from vision.metrics.fog import fog_density
 from vision.metrics.frechet import frechet_distance
 from vision.metrics.saturation import departures, picture_statistics, standard_error
-from vision.metrics.similarity import psnr, ssim
+from vision.metrics.similarity import psnr, ssim, ssim_inside_outside
 from vision.metrics.statistics import FeatureStatistics
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "picture_statistics",
     "psnr",
     "ssim",
+    "ssim_inside_outside",
     "standard_error",
 ]

@@ -3,10 +3,20 @@
 Legend: B samples, C channels, F frames, H height, W width.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
+
+# As in the paper: Gaussian windows of sigma 1.5 and population variances.
+_SSIM: dict[str, Any] = {
+    "channel_axis": 0,
+    "gaussian_weights": True,
+    "sigma": 1.5,
+    "use_sample_covariance": False,
+}
 
 
 def psnr(reference: Tensor, found: Tensor, data_range: float = 2.0) -> Tensor:
@@ -43,17 +53,41 @@ def ssim(reference: Tensor, found: Tensor, data_range: float = 2.0) -> Tensor:
         raise ValueError(f"SSIM needs pictures of at least 11 x 11, found {tuple(reference.shape[-2:])}")
     values = [
         np.mean(
+            [structural_similarity(x, y, data_range=data_range, **_SSIM) for x, y in zip(a, b, strict=True)]
+        )
+        for a, b in zip(_frames(reference, found), _frames(found, reference), strict=True)
+    ]
+    return torch.tensor(np.array(values), dtype=torch.float64)
+
+
+def ssim_inside_outside(
+    reference: Tensor, found: Tensor, mask: Tensor, data_range: float = 2.0
+) -> tuple[Tensor, Tensor]:
+    """Structural similarity of each video apart inside and outside a mask.
+
+    The means of its map, which has a value for the window around each pixel, over the pixels of all frames.
+
+    Args:
+        reference, found: shape (B, C, F, H, W), H and W at least 11.
+        mask: bool, shape (B, 1, F, H, W).
+        data_range: as for :func:`ssim`.
+
+    Returns:
+        Inside and outside, float64 of shape (B,); NaN where there are no such pixels.
+    """
+    inside, outside = [], []
+    for a, b, where in zip(
+        _frames(reference, found), _frames(found, reference), mask[:, 0].cpu().numpy(), strict=True
+    ):
+        maps = np.stack(
             [
-                structural_similarity(
-                    x, y, data_range=data_range, channel_axis=0, gaussian_weights=True, sigma=1.5,
-                    use_sample_covariance=False,
-                )
+                structural_similarity(x, y, data_range=data_range, full=True, **_SSIM)[1].mean(0)
                 for x, y in zip(a, b, strict=True)
             ]
         )
-        for a, b in zip(_frames(reference, found), _frames(found, reference), strict=True)
-    ]  # fmt: skip
-    return torch.tensor(np.array(values), dtype=torch.float64)
+        inside.append(maps[where].mean() if where.any() else np.nan)
+        outside.append(maps[~where].mean() if not where.all() else np.nan)
+    return torch.tensor(inside, dtype=torch.float64), torch.tensor(outside, dtype=torch.float64)
 
 
 def _frames(pixels: Tensor, other: Tensor) -> np.ndarray:

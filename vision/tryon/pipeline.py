@@ -260,7 +260,7 @@ class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
         prompts = self.encode_prompt(
             prompt, negative_prompt, scale != 1, prompt_embeds, negative_prompt_embeds
         )
-        embeds = self._captions(clip, caption_embeds)
+        embeds = self.caption_embeds(clip, caption_embeds)
         grid = sampling_grid(
             num_inference_steps,
             sigmas,
@@ -414,8 +414,19 @@ class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
             )
         return x_t
 
-    def _captions(self, clip: TryOnClip, given: Mapping[str, Tensor] | None) -> Mapping[str, Tensor]:
-        """Embeddings of all captions of a clip and of the empty one."""
+    @torch.no_grad()
+    def caption_embeds(
+        self, clip: TryOnClip, given: Mapping[str, Tensor] | None = None
+    ) -> Mapping[str, Tensor]:
+        """Embeddings (N, text_dim) of all captions of a clip and of the empty one, for :meth:`guided`.
+
+        Args:
+            clip: with its actions.
+            given: instead of encoding; checked.
+
+        Raises:
+            ValueError: some are missing or have another width; no text encoder and none given.
+        """
         if not has_guider(self.transformer):
             return {}
         captions = ["", *(caption for _, _, caption in clip.actions)]

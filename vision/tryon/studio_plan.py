@@ -17,7 +17,7 @@ from vision.tryon.studio_motion import Decoy
 #: The splits in order. People, garments and prints of one are never seen in the other.
 SPLITS = ("train", "test")
 #: Every so many-th clip is a test clip.
-_TEST_EVERY = 10
+TEST_EVERY = 10
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def planned_clips(count: int, settings: StudioSettings) -> Iterator[StudioPlan]:
 
 
 def _plan(number: int, settings: StudioSettings) -> StudioPlan:
-    split = SPLITS[number % _TEST_EVERY == _TEST_EVERY - 1]
+    split = SPLITS[number % TEST_EVERY == TEST_EVERY - 1]
     draws = keyed_generator(settings.seed, "studio", number)
     # The actions of a data set are equally frequent; the garment is one with which the first is possible.
     wanted = ACTIONS[draws.integers(len(ACTIONS))]

@@ -10,7 +10,7 @@ Legend: N pairs, T frames, H height, W width. Clips are float in [0, 1], shape (
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from vision.world.evaluation.pooled import Pooled
+from vision.metrics.pooled import Pooled
 
 #: Pixels by which U is wider than R.
 REACH = 3

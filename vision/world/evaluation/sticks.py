@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vision.world.evaluation.pooled import Pooled
+from vision.metrics.pooled import Pooled
 
 #: V values that the engine is played with, and the places among them of the C that a world is played with.
 VALUES = np.linspace(-1, 1, 9)

@@ -1,0 +1,96 @@
+"""Which trainings the arms and seeds are, where they lie, and the clips that they are trained on."""
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tryon.arms import BASE, MODULE, Arm
+from benchmarks.tryon.settings import QUICK_CHANGES, Settings
+from vision.latents import autoencoder_identity, load_autoencoder
+from vision.latents.identity import hash_json
+from vision.media.bad_item import BadItemError
+from vision.tryon.index import INDEX_NAME, read_index, record_line
+from vision.tryon.studio import draw
+from vision.whole_file import written_aside
+
+#: The index of the same clips without their hands.
+HANDLESS = "without_hands.jsonl"
+
+
+def planned_tasks(
+    arms: list[Arm], seeds: int, settings: Settings, options: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """What is run, seed by seed.
+
+    Each task has a folder named by a hash of the recipe, what the arm changes in it, its clips and the
+    autoencoder.
+
+    Args:
+        arms: which.
+        seeds: how many, from 0.
+        settings: what is trained and measured.
+        options: of the command line.
+    """
+    recipe = (options.recipe or BASE).resolve()
+    text = recipe.read_text(encoding="utf-8")
+    # A folder of the same name may hold another autoencoder.
+    latents = autoencoder_identity(load_autoencoder(options.vae))
+    tasks: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        for arm in arms:
+            studio = settings.studio(arm.condition)
+            index = clips_folder(options.work, arm.condition, settings) / (
+                INDEX_NAME if arm.hands else HANDLESS
+            )
+            changes = {
+                "model.vae": str(options.vae.resolve()),
+                "data.path": str(index.resolve()),
+                "data.frames": studio.frames,
+                "cache": str(options.cache.resolve()),
+                **arm.changes,
+                "train.seed": seed,
+            }
+            if settings.quick:
+                changes |= QUICK_CHANGES
+            if settings.steps is not None:
+                changes["train.steps"] = settings.steps
+            key = hash_json([text, changes, latents, asdict(studio), settings.train_clips])
+            folder = (options.work / f"{arm.name}-{seed}-{key[:8]}").resolve()
+            tasks.append(
+                {
+                    "arm": arm.name,
+                    "condition": arm.condition,
+                    "hands": arm.hands,
+                    "seed": seed,
+                    "module": MODULE,
+                    "recipe": str(recipe),
+                    "changes": {**changes, "train.output": f"{folder}/run"},
+                    "folder": str(folder),
+                    "evaluations": str((options.work / "evaluations").resolve()),
+                    "truth": str(options.truth.resolve()),
+                    "settings": asdict(settings),
+                }
+            )
+    return tasks
+
+
+def clips_folder(work: Path, condition: str, settings: Settings) -> Path:
+    """Where the clips of a kind are."""
+    key = hash_json([asdict(settings.studio(condition)), settings.train_clips])
+    return work / "studio" / f"{condition}-{key[:8]}"
+
+
+def draw_clips(arms: list[Arm], settings: Settings, options: argparse.Namespace) -> None:
+    """Draws the clips that the arms are trained on, unless they are there."""
+    for condition in dict.fromkeys(arm.condition for arm in arms):
+        folder = clips_folder(options.work, condition, settings)
+        # Of ten clips the studio draws nine to train on.
+        draw(folder, -(-10 * settings.train_clips // 9), settings.studio(condition), options.workers)
+        lines = []
+        for record in read_index(folder / INDEX_NAME):
+            if isinstance(record, BadItemError):
+                raise record
+            lines.append(record_line(replace(record, hand=None)) + "\n")
+        with written_aside(folder / HANDLESS) as aside:
+            aside.write_text("".join(lines), encoding="utf-8")
