@@ -23,7 +23,8 @@ CLIPS ?= outputs/fps
 VAE ?= checkpoints/tryon-autoencoder
 
 .PHONY: setup demo demo-world demo-tryon demo-dehaze test test-slow lint bench bench-transformer bench-memory \
-	bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-tryon bench-play bench-placement chromium clean
+	bench-autoencoder bench-fashion bench-ring bench-distill bench-world bench-tryon bench-play bench-placement \
+	bench-dehaze chromium clean
 .DEFAULT_GOAL := help
 
 help:
@@ -144,9 +145,16 @@ bench-play: setup
 bench-ring: setup
 	$(BIN)/python -m benchmarks.ring
 
-# Most of an hour on one thread; it goes on where it stopped. `make bench-placement QUICK=--quick` takes a minute.
+# Hours on one thread, most of them the haze-to-clear loss; it goes on where it stopped.
+# `make bench-placement QUICK=--quick` takes minutes. What is accepted alone:
+# .venv/bin/python -m benchmarks.placement.quality --studies unet --losses paired
 bench-placement: setup
 	$(BIN)/python -m benchmarks.placement $(QUICK)
+	$(BIN)/python -m benchmarks.placement.quality $(QUICK)
+
+# DATA is a folder of your own hazy photographs; --base, --adapter and --full in DEHAZE_MODELS choose other models.
+bench-dehaze: setup
+	$(BIN)/python -m benchmarks.dehaze --data $(DATA) $(DEHAZE_MODELS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis *.egg-info build dist outputs/demo outputs/demo-dehaze

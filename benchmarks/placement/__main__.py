@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.placement.report import page, verdict
-from benchmarks.placement.runs import METHODS, NAMES, cases, run_case
+from benchmarks.placement.recall_plot import draw_recall
+from benchmarks.placement.report import page, shares, verdict
+from benchmarks.placement.runs import METHODS, NAMES, PLANTED, cases, run_case
 from vision.whole_file import written_aside
 
 RESULTS = Path(__file__).parents[1] / "results" / "placement.md"
@@ -71,11 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     results = [run_case(*task, settings, work) for task in tqdm(tasks, unit="search")]
     output = options.output or (work / "placement.md" if options.quick else RESULTS)
     command = f"python -m benchmarks.placement --nets {settings['nets']} --cases {settings['cases']}"
+    if set(options.methods) != set(METHODS):
+        command += f" --methods {' '.join(options.methods)}"
     command += " --quick" * options.quick
     judged = not options.quick and "rank_one" in options.methods
     passed, sentence = verdict(results) if judged else (True, "Not judged: too short, or without rank-one.")
+    picture = output.with_suffix(".png")
+    draw_recall(shares(results), PLANTED / len(NAMES), picture)
     with written_aside(output) as aside:
-        aside.write_text(page(results, settings, command, sentence), encoding="utf-8")
+        aside.write_text(page(results, settings, command, sentence, picture.name), encoding="utf-8")
     print(output.read_text(encoding="utf-8"))
     print(f"report  {output}\nruns    {work}")
     return 0 if passed else 1

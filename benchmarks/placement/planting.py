@@ -1,6 +1,7 @@
 """Damage to blocks of a trained network, so that it is known where an adapter belongs."""
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,6 +9,8 @@ from torch import Tensor, nn
 from benchmarks.placement.network import BLOCKS, RANKS
 from benchmarks.placement.pictures import Pairs
 from vision.lora import discover, inject
+
+Network = TypeVar("Network", bound=nn.Module)
 
 #: What damage to one block alone costs, in decibels.
 DROP = 3.0
@@ -17,9 +20,7 @@ STRONGEST = 8.0
 STEPS = 80
 
 
-def plant(
-    network: nn.Module, blocks: tuple[str, ...], pairs: Pairs, seed: int
-) -> tuple[nn.Module, list[float]]:
+def plant(network: Network, blocks: tuple[str, ...], pairs: Pairs, seed: int) -> tuple[Network, list[float]]:
     """A copy of a network with some blocks damaged, and by how much of its weights' length each was.
 
     A block is damaged by a LoRA of the candidate's own form and rank, trained upwards: damage that an

@@ -44,6 +44,15 @@ def recall(results: list[dict[str, Any]], method: str, score: str) -> str:
     return f"{hits}/{count} = {hits / count:.2f} ({low:.2f} to {high:.2f})"
 
 
+def shares(results: list[dict[str, Any]]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Recall and the ends of its interval, by search and score, for :func:`draw_recall`."""
+    found = {}
+    for method in _methods(results):
+        hits = {score: hits_of(results, method, score) for score in get_args(Score)}
+        found[method] = {score: (own[0] / own[1], *wilson(*own)) for score, own in hits.items()}
+    return found
+
+
 def verdict(results: list[dict[str, Any]]) -> tuple[bool, str]:
     """Whether the search with its default score finds enough, and a sentence that says it."""
     hits, count = hits_of(results, "rank_one", "zero_out")
@@ -55,7 +64,9 @@ def verdict(results: list[dict[str, Any]]) -> tuple[bool, str]:
     )
 
 
-def page(results: list[dict[str, Any]], settings: dict[str, Any], command: str, sentence: str) -> str:
+def page(
+    results: list[dict[str, Any]], settings: dict[str, Any], command: str, sentence: str, picture: str
+) -> str:
     """The Markdown page.
 
     Args:
@@ -63,9 +74,10 @@ def page(results: list[dict[str, Any]], settings: dict[str, Any], command: str, 
         settings: of the runs.
         command: that made it.
         sentence: the verdict.
+        picture: name of the picture beside it.
     """
     scores = get_args(Score)
-    methods = [method for method in METHODS if any(r["method"] == method for r in results)]
+    methods = _methods(results)
     rows = [[LABELS[m], *(recall(results, m, s) for s in scores)] for m in methods]
     chance = f"{PLANTED / len(NAMES):.2f} (exact)"
     rows.append(["random", *[chance] * len(scores)])
@@ -95,8 +107,12 @@ def page(results: list[dict[str, Any]], settings: dict[str, Any], command: str, 
         f"{table(['search', *(f'by {s}' for s in scores)], rows)}\n\n"
         f"Found of the cases with that block planted, {LABELS[methods[0]]}:\n\n"
         f"{table(['block', 'planted', *scores], by_block)}\n\n"
-        f"Machine: {facts}.\n"
+        f"![recall]({picture})\n\nMachine: {facts}.\n"
     )
+
+
+def _methods(results: list[dict[str, Any]]) -> list[str]:
+    return [method for method in METHODS if any(r["method"] == method for r in results)]
 
 
 def _mean(values: list[float]) -> float:

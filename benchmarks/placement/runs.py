@@ -1,21 +1,20 @@
 """The trained networks, the planted cases and the searches; each is computed once and kept in a file."""
 
-import json
-import math
+import copy
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
+from benchmarks.placement.kept import keep_weights, once
 from benchmarks.placement.network import BLOCKS, COST, RANKS, HazeUNet
 from benchmarks.placement.pictures import Pairs, draw_pairs
 from benchmarks.placement.planting import plant
+from benchmarks.placement.pretraining import pretrained
 from vision.lora import discover, inject, on_halves, search
 from vision.lora.scoring import Score
-from vision.whole_file import written_aside
 
 NAMES = ("bott1", "bott2", "dec1", "dec2", "enc1", "enc2")
 #: By method, the hypergradient of the search; "joint" gives the gates the loss of the weights.
@@ -43,25 +42,32 @@ def pairs_for(net: int, count: int) -> tuple[Pairs, Pairs]:
 def trained_network(net: int, steps: int, folder: Path) -> HazeUNet:
     """The network of a seed, trained on synthetic haze with L1; read where an earlier run left it."""
     torch.manual_seed(net)
-    network = HazeUNet(skips=False)
-    path = folder / f"net{net}.safetensors"
-    if path.is_file():
-        network.load_state_dict(load_file(path))
-        return network.eval()
-    pairs = draw_pairs(600, seed=1000 + net, held_out=False)
-    draw = torch.Generator().manual_seed(net)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: 0.5 + 0.5 * math.cos(math.pi * s / steps)
+    network = HazeUNet(skips=False).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return pretrained(
+        network,
+        folder / f"net{net}.safetensors",
+        lambda: draw_pairs(600, seed=1000 + net, held_out=False),
+        steps=steps,
+        rate=2e-3,
+        seed=net,
     )
-    for _ in range(steps):
-        optimizer.zero_grad()
-        pairs.loss(network, torch.randint(len(pairs.hazy), (8,), generator=draw).tolist()).backward()
-        optimizer.step()
-        schedule.step()
-    with written_aside(path) as aside:
-        save_file(network.state_dict(), aside)
-    return network.eval()
+
+
+def planted_network(
+    network: HazeUNet, net: int, blocks: tuple[str, ...], pairs: Pairs, folder: Path
+) -> tuple[HazeUNet, list[float]]:
+    """A copy with damaged blocks, and the strengths, see :func:`plant`; the same for all methods."""
+    path = folder / f"net{net}-{'-'.join(blocks)}.safetensors"
+    if path.is_file():
+        damaged = copy.deepcopy(network)
+        state = load_file(path)
+        strengths = state.pop("strengths").tolist()
+        damaged.load_state_dict(state)
+        return damaged, strengths
+    few = Pairs(pairs.hazy[:24], pairs.clear[:24])
+    damaged, strengths = plant(network, blocks, few, seed=net)
+    keep_weights(damaged, path, strengths=torch.tensor(strengths))
+    return damaged, strengths
 
 
 def run_case(
@@ -73,8 +79,7 @@ def run_case(
     def compute() -> dict[str, Any]:
         network = trained_network(net, settings["pretraining"], folder)
         pairs, held_out = pairs_for(net, settings["pictures"])
-        few = Pairs(pairs.hazy[:24], pairs.clear[:24])
-        damaged, strengths = plant(network, blocks, few, seed=net)
+        damaged, strengths = planted_network(network, net, blocks, pairs, folder)
         lora = inject(damaged, discover(damaged, BLOCKS, RANKS, conv_form="loralib"), seed=net)
         assert {candidate.cost for candidate in lora.candidates} == {COST}
         before = held_out.psnr(damaged)
@@ -109,12 +114,4 @@ def run_case(
             },
         }
 
-    return _once(path, compute)
-
-
-def _once(path: Path, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    if not path.is_file():
-        result = json.dumps(compute(), indent=1)
-        with written_aside(path) as aside:
-            aside.write_text(result + "\n")
-    return json.loads(path.read_text())
+    return once(path, compute)

@@ -152,3 +152,13 @@ def test_a_pickle_is_refused_with_the_line_that_converts_it(tmp_path: Path):
     with torch.no_grad():
         converted = DEANet.from_released(file.with_suffix(".safetensors"), "clip", base_dim=2)
         torch.testing.assert_close(converted(hazy), network(hazy))
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_every_size_to_forty_gives_that_size():
+    network = DEANet(2).eval()
+    for height in range(1, 41):
+        for width in range(1, 41):
+            cleared = network(torch.rand(1, 3, height, width))
+            assert cleared.shape == (1, 3, height, width) and cleared.isfinite().all()

@@ -24,6 +24,7 @@ from torch import nn
 
 from vision.lora import GatedLora, SearchReport, load_gated, load_lora, set_adapters
 from vision.lora.base_hash import BASE_HASH_KEY, base_hash
+from vision.lora.gated_variant import gated_update
 
 
 def with_gates(lora: GatedLora) -> GatedLora:
@@ -86,6 +87,21 @@ def test_peft_reads_its_folder(tmp_path: Path, form: str):
     assert theirs.base_model.model.enter.r["default"] == 2 * 9
     merged = theirs.merge_and_unload()
     close(merged(inputs()), expected)
+
+
+def test_a_linear_layer_s_factors_hold_gate_and_scale(tmp_path: Path):
+    """``B A`` of the file is the gated update: peft adds it as it is."""
+    network = TRANSFORMERS["ours"]()
+    lora = with_gates(gated(network, "dit-family", rank=3))
+    path = lora.save(tmp_path, format="diffusers")
+    with safe_open(path, framework="pt") as file:
+        for name, layer in lora.layers().items():
+            if not isinstance(layer.get_base_layer(), torch.nn.Linear):
+                continue
+            a, b = (file.get_tensor(f"transformer.{name}.lora_{x}.weight") for x in "AB")
+            update = gated_update(layer, "default")
+            assert update.abs().max() > 0
+            torch.testing.assert_close(b @ a, update, rtol=0, atol=1e-6 * update.abs().max().item())
 
 
 def test_our_own_loader_reads_convolutions_of_any_kind(tmp_path: Path):

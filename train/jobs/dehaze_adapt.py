@@ -18,13 +18,12 @@ from train.processes import failing_together, say
 from train.recipes.dehaze_adapt import DehazeAdaptRecipe
 from train.run_folder import RunFolder
 from vision.dehaze.adapter_change import warn_of_little_change
-from vision.dehaze.dea_net import SEARCH_SPACE, DEANet
 from vision.dehaze.pipeline import DehazePipeline
+from vision.dehaze.search_space import search_space
 from vision.flow.draws import Draws
 from vision.lora import Candidate, discover, inject, load_gated
 from vision.lora.adapters import LORA_FILE
 from vision.processes import process_device
-from vision.transformer import VideoTransformer
 
 ADAPTER_FILE = "adapter.safetensors"
 
@@ -94,11 +93,7 @@ class DehazeAdaptJob(ShiftedJob[DehazeAdaptRecipe]):
 
     def _candidates(self, pipeline: DehazePipeline) -> list[Candidate]:
         search, network = self.recipe.search, pipeline.lora_network
-        spec = search.candidates
-        if spec is None and isinstance(network, VideoTransformer):
-            spec = "dit-family"
-        elif spec is None:
-            spec = SEARCH_SPACE if isinstance(network, DEANet) else "conv-block"
+        spec = search_space(network) if search.candidates is None else search.candidates
         return discover(network, spec, search.rank, search.conv_form)
 
     def _batch_loss(self, batch: dict[str, Tensor], step: int) -> Tensor:

@@ -16,7 +16,7 @@ from vision.dehaze import ExemplarDirection, HazeToClear, SyntheticPairDirection
 from vision.dehaze.direction import Direction
 from vision.dehaze.domain import domain
 from vision.dehaze.flow_dehazer import FlowDehazer
-from vision.dehaze.hazing import add_haze, invented_depth
+from vision.dehaze.hazing import invented_haze
 from vision.dehaze.picture_files import find_pictures, read_each
 
 #: Weight of the content guard for networks that could invent content.
@@ -62,12 +62,9 @@ def _direction(
     if recipe.direction == "exemplar":
         return ExemplarDirection(EfficientNetEncoder(), clear, hazy)
     generator = torch.Generator().manual_seed(seed)
-    return SyntheticPairDirection(EfficientNetEncoder(), clear, partial(_hazed, recipe.haze, generator))
-
-
-def _hazed(kind: str, generator: torch.Generator, clear: Tensor) -> Tensor:
-    depth = invented_depth(clear.shape[1], clear.shape[2], generator)
-    return add_haze(clear, depth, domain(kind), generator).hazy
+    return SyntheticPairDirection(
+        EfficientNetEncoder(), clear, partial(invented_haze, domain(recipe.haze), generator)
+    )
 
 
 def _pictures(folder: str, max_bad_share: float) -> list[Tensor]:

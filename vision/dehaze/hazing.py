@@ -90,6 +90,13 @@ def invented_depth(height: int, width: int, generator: Generator) -> Tensor:
     return depth / depth.max().clamp(min=1e-6)
 
 
+def invented_haze(domain: HazeDomain, generator: Generator, clear: Tensor) -> Tensor:
+    """A photograph (3, H, W) in [0, 1] under a haze of a kind, over an invented depth."""
+    height, width = clear.shape[1:]
+    depth = invented_depth(height, width, generator)
+    return add_haze(clear, depth, domain, generator).hazy
+
+
 def _lamps(height: int, width: int, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """Lamps in the upper two thirds of a picture: their discs and their glow, each (3, H, W)."""
     side = max(height, width)

@@ -1,0 +1,1 @@
+"""What an adapter does to real hazy photographs, and what it costs."""
