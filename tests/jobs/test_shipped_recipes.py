@@ -58,6 +58,8 @@ def test_a_shipped_recipe_is_taken_by_its_entry_point(
         world = tmp_path_factory.mktemp("world")
         pipeline_of(tiny_world(causal={"chunk": 1})).save_pretrained(world)
         words += ["--teacher", str(world)]
+    if isinstance(recipe, WorldRecipe) and recipe.model.weights and recipe.model.configurations is None:
+        words += ["--model.weights", str(ROOT / "checkpoints" / "world-causal" / "transformer")]
     if isinstance(recipe, TryOnRecipe) and recipe.model.configurations is None:
         # An autoencoder of the same latents stands in for the one that is trained first.
         words += ["--model.vae", str(ROOT / "checkpoints" / "world-autoencoder")]

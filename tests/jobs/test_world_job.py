@@ -121,6 +121,21 @@ def test_a_causal_world_goes_on_from_weights(workspace: Workspace, parts: Path, 
     assert [chunk.shape[2] for chunk in chunks] == [1, 1, 1]
 
 
+def test_weights_are_told_more_of_the_actions_and_of_the_past(
+    workspace: Workspace, parts: Path, run: Path
+) -> None:
+    recipe = recipe_of(workspace, parts, "world-told")
+    recipe["model"] = {"weights": str(run / "final" / "transformer"), "vae": str(parts / "vae")}
+    recipe["actions"] = {"module": "both"}
+    recipe["causal"] = {"chunk": 1, "window": 2, "previous_frame": True}
+    recipe["train"] |= {"optimizer": "muon"}
+    network = load(workspace.run(world.main, recipe)).transformer
+    assert list(network.config["conditioning"]) == ["action", "action_adaln"]
+    assert network.time_conditioning["action_adaln"].linear_2.weight.any()
+    assert network.previous_patch_embedding is not None
+    assert network.previous_patch_embedding.weight.any()
+
+
 def test_weights_keep_their_module(
     workspace: Workspace, parts: Path, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -112,16 +112,17 @@ class WorldJob(Job[WorldRecipe]):
         return network
 
     def _configured(self, network: VideoTransformer) -> VideoTransformer:
-        """The network with the recipe's module for actions and its causality."""
-        actions, causal = self.recipe.actions, self.recipe.causal
+        """The network with the recipe's modules for actions and its causality."""
+        causal = self.recipe.causal
         present = network.config.get("conditioning") or {}
-        if actions.module not in present:
-            network.add_conditioning(actions.module, **actions.options)
-        elif actions.options and actions.options != present[actions.module]:
-            raise ValueError(
-                f"the weights have the module {actions.module} with the options {present[actions.module]}, "
-                f"the recipe asks for {actions.options}; leave these out, or begin from other weights"
-            )
+        for name, options in self.recipe.actions.modules.items():
+            if name not in present:
+                network.add_conditioning(name, **options)
+            elif options and options != present[name]:
+                raise ValueError(
+                    f"the weights have the module {name} with the options {present[name]}, the recipe asks "
+                    f"for {options}; leave these out, or begin from other weights"
+                )
         if causal is None:
             network.unset_causal()
         else:

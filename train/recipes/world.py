@@ -36,8 +36,9 @@ class WorldModelRecipe(ModelRecipe):
 class ActionRecipe(Recipe):
     """How actions reach the network."""
 
-    module: Literal["action", "action_adaln"] = "action"
-    """action: SCOPE's module in the blocks; action_adaln: through the modulation of every token alike."""
+    module: Literal["action", "action_adaln", "both"] = "action"
+    """action: SCOPE's module in the blocks; action_adaln: through the modulation of every token alike; both:
+    these two beside each other, the options being those of SCOPE's."""
 
     blocks: list[int] | None = None
     """action: numbers of the blocks that get one; null for all."""
@@ -56,7 +57,7 @@ class ActionRecipe(Recipe):
 
     @model_validator(mode="after")
     def _options_are_the_modules(self) -> "ActionRecipe":
-        if self.module != "action" and self.options.keys() - {"width"}:
+        if self.module == "action_adaln" and self.options.keys() - {"width"}:
             found = ", ".join(sorted(self.options.keys() - {"width"}))
             raise problem(f"{found} fits module action alone, and module is {self.module}")
         return self
@@ -65,6 +66,13 @@ class ActionRecipe(Recipe):
     def options(self) -> dict[str, Any]:
         """What differs from the module's defaults, by the names of its arguments."""
         return {name: value for name, value in self.model_dump(exclude={"module"}).items() if value}
+
+    @property
+    def modules(self) -> dict[str, dict[str, Any]]:
+        """The registered names of what is added, with their options."""
+        if self.module == "both":
+            return {"action": self.options, "action_adaln": {}}
+        return {self.module: self.options}
 
 
 class CausalRecipe(Recipe):
