@@ -35,6 +35,7 @@ COMMANDS = [
     for line in block.replace("\\\n", " ").splitlines()
     if line.strip()
 ]
+LAUNCHED = [command for command in COMMANDS if command[0] == "accelerate"]
 PROGRAMS = [block for language, block in BLOCKS if language == "python"]
 #: What makes a training short; a later option replaces an earlier one.
 SHORT = [
@@ -126,28 +127,37 @@ def run_module(words: list[str]) -> int:
     return import_module(module).main([*arguments, *short])
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in LAUNCHED], ids=" ".join)
 def test_command(command: list[str], elsewhere: Path):
     if command[0] == "make":
         # What the targets do is tested by itself; here only that they exist and what they would run parses.
         subprocess.run(["make", "-n", *command[1:]], cwd=ROOT, check=True, capture_output=True)
-    elif command[:2] == ["python", "-m"]:
-        assert run_module(command[2:]) == 0
     else:
-        # The file is for GPUs: here two processes stand for them.
-        assert command[:3] == ["accelerate", "launch", "--config_file"], command
-        port = ["--num_processes", "2", "--main_process_port", free_port()]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
-        launched = [
-            sys.executable,
-            "-m",
-            "accelerate.commands.launch",
-            *command[2:4],
-            *port,
-            *command[4:],
-            *shortened(command[5], command[6:]),
-        ]
-        subprocess.run(launched, env=environment, check=True)
+        assert command[:2] == ["python", "-m"], command
+        assert run_module(command[2:]) == 0
+
+
+# Each imports everything in three fresh processes, so one stands for the others where time is short.
+@pytest.mark.parametrize(
+    "command",
+    [LAUNCHED[0], *(pytest.param(each, marks=pytest.mark.slow) for each in LAUNCHED[1:])],
+    ids=" ".join,
+)
+def test_launched_command(command: list[str], elsewhere: Path):
+    # The file is for GPUs: here two processes stand for them.
+    assert command[:3] == ["accelerate", "launch", "--config_file"], command
+    port = ["--num_processes", "2", "--main_process_port", free_port()]
+    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "PYTHONPATH": str(ROOT)}
+    launched = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *command[2:4],
+        *port,
+        *command[4:],
+        *shortened(command[5], command[6:]),
+    ]
+    subprocess.run(launched, env=environment, check=True)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
