@@ -1,6 +1,7 @@
 """The script of :mod:`vision.tryon.fitting` and the samples that are drawn of it."""
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -89,8 +90,13 @@ def draw_fitting(plans: Sequence[StudioPlan], folder: Path) -> int:
             )
     with folder_written_aside(folder) as aside:
         writer = StudioWriter(aside, settings)
+        filmed: dict[tuple[Action, ...], Path] = {}
         for plan in plans:
             writer.record(plan)
+            # What was filmed does not depend on what is tried on, but x264 may write it in other bytes.
+            video = aside / plan.name / "video.mp4"
+            shutil.copyfile(filmed.setdefault(plan.actions, video), aside / "same.mp4")
+            (aside / "same.mp4").replace(video)
         writer.close()
         (aside / INDEX_NAME).write_text(joined_records(aside, list(plans)), "utf-8")
     return len(plans)
