@@ -115,6 +115,7 @@ def test_a_few_step_model_of_any_family(
     assert np.abs(expected - pixels(tmp_path / "a")[line["file"]]).max() <= 1
 
 
+@pytest.mark.slow
 def test_two_processes_draw_the_videos_that_one_draws(
     distilled: dict[str, Path], prompts: Path, tmp_path: Path
 ):

@@ -63,6 +63,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory, vae: TinyVideoAutoencoder) -
     return folder
 
 
+@pytest.mark.slow
 def test_arms_are_trained_and_measured_once(
     parts: Path,
     truth: TruthSet,
