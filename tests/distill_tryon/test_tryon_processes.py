@@ -14,7 +14,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory):
     return run_forked(run_tryon, tmp_path_factory.mktemp("alone"), batch_size=4)
 
 
-@pytest.mark.parametrize("sharding", ["none", "fsdp2"])
+@pytest.mark.parametrize("sharding", ["none", pytest.param("fsdp2", marks=pytest.mark.slow)])
 def test_two_processes_of_a_tryon_are_one(tmp_path: Path, alone, sharding: str) -> None:
     found = run_forked(run_tryon, tmp_path, world_size=2, batch_size=2, sharding=sharding)
     assert found.keys() == alone.keys() and len(found) > 50
