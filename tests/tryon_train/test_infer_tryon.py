@@ -84,13 +84,8 @@ def test_two_processes_dress_as_one_does(tryon_runs: TryOnWorkspace, tryon_run: 
     (first, told), (second, silent) = (outcome.returned for outcome in outcomes)
     assert (first, second) == (0, 0)
     assert "2 videos made, 1 were there already" in told and not silent, "one process reports"
-    one, two = files(alone), files(shared)
-    assert one.keys() == two.keys()
-    # x264 may write the same frames in other bytes; the strips show those frames without loss.
-    assert all(content == two[name] for name, content in one.items() if not name.endswith(".mp4"))
-    for name in (name for name in one if name.endswith(".mp4")):
-        made, again = (read_video(folder / name)[0].float() for folder in (alone, shared))
-        assert (made - again).abs().mean() < 1
+    # The sides are multiples of 16, at which x264 writes the same frames in the same bytes.
+    assert files(shared) == files(alone)
 
 
 def test_processes_fail_together(tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path) -> None:
