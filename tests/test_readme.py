@@ -99,6 +99,9 @@ def elsewhere(
     shutil.copytree(haze / "dehazer", tmp_path / "outputs" / "dehaze-dea-net" / "final")
     for name in ("configs", "checkpoints"):
         (tmp_path / name).symlink_to(ROOT / name)
+    # In the place of what the command before would leave after its whole training.
+    (tmp_path / "outputs" / "world-doom64").mkdir()
+    (tmp_path / "outputs" / "world-doom64" / "final").symlink_to(ROOT / "checkpoints" / "world-causal")
     data = tmp_path / "DIR"
     data.mkdir()
     pixels = np.random.default_rng(0).integers(0, 256, (20, 28, 28), dtype=np.uint8)
