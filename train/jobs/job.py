@@ -120,7 +120,7 @@ def _run(job: Job[Any], invocation: Invocation[Any]) -> None:
             loads = _export(job, weights, run) if state.is_main_process else ""
     say(f"{run.final}  {loads}\n{run.curves}  loss, gradient norm and learning rate")
     if run.health_panel.is_file():
-        say(f"{run.health_panel}  health: clipped gradients, saturation of previews, the fake score of a distillation")
+        say(f"{run.health_panel}  health: clipped gradients, previews, in a distillation the fake score")
     if any(run.previews.iterdir()):
         say(f"{run.previews}  previews")
     say(f"{run.checkpoints}  to go on from")
