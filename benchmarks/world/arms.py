@@ -14,7 +14,7 @@ BASES = {kind: CONFIGS / "world" / "bench" / f"{kind}.yaml" for kind in ("world"
 #: The entry points that train them.
 MODULES = {"world": "train.world", "student": "train.cdm"}
 # As many latent frames as a clip of the recipe has, so that a stream sees no farther back than training did.
-_CAUSAL = {"causal.chunk": 1, "causal.window": 5, "causal.past_noise": 0.15}
+_CAUSAL = {"causal.chunk": 1, "causal.window": 3, "causal.past_noise": 0.15}
 
 
 @dataclass(frozen=True)

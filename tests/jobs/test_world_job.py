@@ -125,9 +125,10 @@ def test_weights_are_told_more_of_the_actions_and_of_the_past(
     workspace: Workspace, parts: Path, run: Path
 ) -> None:
     recipe = recipe_of(workspace, parts, "world-told")
-    recipe["model"] = {"weights": str(run / "final" / "transformer"), "vae": str(parts / "vae")}
+    weights = str(run / "final" / "transformer")
+    recipe["model"] = {"weights": weights, "vae": str(parts / "vae"), "previous_frame": True}
     recipe["actions"] = {"module": "both"}
-    recipe["causal"] = {"chunk": 1, "window": 2, "previous_frame": True}
+    recipe["causal"] = {"chunk": 1, "window": 2}
     recipe["train"] |= {"optimizer": "muon"}
     network = load(workspace.run(world.main, recipe)).transformer
     assert list(network.config["conditioning"]) == ["action", "action_adaln"]

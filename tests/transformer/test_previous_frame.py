@@ -24,7 +24,9 @@ def test_each_frame_is_told_of_the_last_before_its_chunk() -> None:
         expected = [torch.zeros(1, 4, 4, 6) if n is None else latents[:, :, n] for n in told]
         assert torch.equal(model.last_frames(latents, None), torch.stack(expected, 2))
     model.unset_causal()
-    assert not model.last_frames(latents, None).any()
+    told = model.last_frames(latents, None)
+    assert not told[:, :, 0].any()
+    assert torch.equal(told[:, :, 1:], latents[:, :, :1].expand(-1, -1, FRAMES - 1, -1, -1))
 
 
 @torch.no_grad()

@@ -127,8 +127,8 @@ class WorldJob(Job[WorldRecipe]):
             network.unset_causal()
         else:
             network.set_causal(causal.chunk, causal.window)
-            if causal.previous_frame and network.previous_patch_embedding is None:
-                network.add_previous_frame()
+        if self.recipe.model.previous_frame and network.previous_patch_embedding is None:
+            network.add_previous_frame()
         return network
 
     def _latent_shape(self, config: Any, vae: Any) -> tuple[int, int, int, int]:

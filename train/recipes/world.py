@@ -23,6 +23,10 @@ class WorldModelRecipe(ModelRecipe):
     """Folder with transformer/config.json and vae/config.json alone, which --dry-run reads in place of
     weights and autoencoder."""
 
+    previous_frame: bool = False
+    """Add to each token an embedding of the same place in the last frame before its chunk, of a world that is
+    not causal in the first frame, beside what attention finds there; weights that have it keep it."""
+
     prompt: str | None = None
     """File of infer.encode_prompts; every clip has its first prompt. Null is one token of zeros."""
 
@@ -88,10 +92,6 @@ class CausalRecipe(Recipe):
     """clip: one training time for all frames; chunk: one for each chunk (diffusion forcing); clean_past:
     that, and each chunk sees those before it clean, as in a stream (teacher forcing), for twice the
     tokens."""
-
-    previous_frame: bool = False
-    """Add to each token an embedding of the same place in the last frame before its chunk, beside what
-    attention finds there; weights that have it keep it."""
 
     past_noise: float = Field(default=0.0, ge=0, lt=1)
     """clean_past: the past holds noise up to this time, another amount a frame, which the network is not

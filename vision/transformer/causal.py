@@ -50,9 +50,10 @@ class CausalMixin:
     def add_previous_frame(self) -> None:
         """Adds to each token an embedding of the same place in the last frame before its chunk.
 
-        Worlds on small budgets give their network the past by channels (DIAMOND, arXiv 2405.12399; GameNGen,
+        Where all frames see each other, that is the first frame, which is given: each later token is told of it
+        beside its noise, as Wan's image-to-video models are by channels. Worlds on small budgets give their network the past by channels (DIAMOND, arXiv 2405.12399; GameNGen,
         arXiv 2408.14837): what stays where it was need not be found by attention. The embedding begins at
-        zero, so that nothing changes. Before the first chunk there is nothing, which is embedded as zeros.
+        zero, so that nothing changes. Where there is no such frame, zeros are embedded.
         """
         model = cast(Any, self)
         plain: PatchEmbedding = model.patch_embedding
@@ -69,7 +70,9 @@ class CausalMixin:
         model.set_field("previous_frame", True)
 
     def last_frames(self, latents: Tensor, cache: KVCache | None) -> Tensor:
-        """For each latent frame the last one before its chunk, shape of ``latents`` (B, C, F, H, W).
+        """What each latent frame is told of, shape of ``latents`` (B, C, F, H, W).
+
+        It is the last frame before its chunk, or of a model that is not causal the first one of all.
 
         Args:
             latents: of a whole video, or with a cache those of one chunk, which leaves its last frame in it.
@@ -80,10 +83,13 @@ class CausalMixin:
             last = cache.last_frame
             cache.stage_frame(latents[:, :, -1:])
             return torch.zeros_like(latents) if last is None else last.to(latents).expand_as(latents)
-        chunk = frames
-        if self.causality is not None:
-            chunk = self.causality.chunk * cast(Any, self).patch_size[0]
-        number = torch.arange(frames, device=latents.device) // chunk * chunk - 1
+        patch = cast(Any, self).patch_size[0]
+        number = torch.arange(frames, device=latents.device)
+        if self.causality is None:
+            number = (number // patch).clamp(max=1) * patch - 1
+        else:
+            chunk = self.causality.chunk * patch
+            number = number // chunk * chunk - 1
         before = latents[:, :, number.clamp(min=0)]
         return before * (number >= 0).to(before).view(-1, 1, 1)
 

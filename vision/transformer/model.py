@@ -86,7 +86,7 @@ class VideoTransformer(
         prediction_type: ``"sample"`` has the output layer predict clean latents, from which the velocity
             follows (:func:`vision.transformer.prediction.velocity_from_sample`); None the velocity itself,
             as all released weights do.
-        previous_frame: whether each token is told of the last frame before its chunk
+        previous_frame: whether each token is told of the last frame before its chunk, or of the first one
             (:meth:`~vision.transformer.causal.CausalMixin.add_previous_frame`); None for no.
     """
 
