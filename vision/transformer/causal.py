@@ -50,10 +50,11 @@ class CausalMixin:
     def add_previous_frame(self) -> None:
         """Adds to each token an embedding of the same place in the last frame before its chunk.
 
-        Where all frames see each other, that is the first frame, which is given: each later token is told of it
-        beside its noise, as Wan's image-to-video models are by channels. Worlds on small budgets give their network the past by channels (DIAMOND, arXiv 2405.12399; GameNGen,
-        arXiv 2408.14837): what stays where it was need not be found by attention. The embedding begins at
-        zero, so that nothing changes. Where there is no such frame, zeros are embedded.
+        Where all frames see each other, that is the first frame, which is given, as Wan's image-to-video
+        models have it in channels. Worlds on small budgets give their network the past by channels
+        (DIAMOND, arXiv 2405.12399; GameNGen, arXiv 2408.14837): what stays where it was need not be found
+        by attention. The embedding begins at zero, so that nothing changes. Where there is no such frame,
+        zeros are embedded.
         """
         model = cast(Any, self)
         plain: PatchEmbedding = model.patch_embedding
