@@ -108,7 +108,15 @@ def load_optimizer_state(optimizer: Optimizer, parameters: Mapping[str, nn.Param
     for part in state:
         for key, value in part.items():
             what, name = key.split("/", 1)
-            optimizer.state[parameters[name]][what] = value
+            parameter = parameters[name]
+            if (
+                isinstance(value, Tensor)
+                and value.shape == parameter.shape
+                and value.stride() != parameter.stride()
+            ):
+                # Laid out in memory as the parameter is: fused steps walk through both side by side.
+                value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+            optimizer.state[parameter][what] = value
 
 
 def empty_state(

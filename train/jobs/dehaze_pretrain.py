@@ -17,6 +17,7 @@ from train.jobs.dehazers import (
     check_crop,
     estimated,
     frozen_parts,
+    lay_out,
     new_dehazer,
     paired_objective,
     wrapped,
@@ -47,6 +48,7 @@ class DehazePretrainJob(Job[DehazePretrainRecipe]):
         recipe, data = self.recipe, self.recipe.data
         pipeline = new_dehazer(recipe.model, recipe.train.seed)
         check_crop(pipeline, data.crop)
+        lay_out(pipeline.network)
         pictures = HazePictures(data.path, True, data.max_bad_share)
         dataset = HazeCrops(pictures, data.crop, recipe.train.seed, data.turn)
         batches = Batches(dataset, EpochOrder(len(dataset)), recipe.train.seed)

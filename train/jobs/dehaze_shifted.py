@@ -12,7 +12,7 @@ from train.data.haze_crops import HazeCrops
 from train.data.haze_pictures import HazePictures, Sample
 from train.data.order import EpochOrder
 from train.jobs.dehaze_preview import cleared, shown_samples
-from train.jobs.dehazers import check_crop, frozen_parts, load_dehazer, paired_objective
+from train.jobs.dehazers import check_crop, frozen_parts, lay_out, load_dehazer, paired_objective
 from train.jobs.haze_to_clear import unpaired_objective
 from train.jobs.job import Job
 from train.methods.dehaze_objectives import Objective
@@ -36,6 +36,7 @@ class ShiftedJob(Job[R]):
             if part is not None:
                 torch.nn.Module.to(part.eval(), process_device())
         check_crop(pipeline, self.recipe.data.crop)
+        lay_out(pipeline.network)
         return pipeline
 
     @cached_property
