@@ -13,6 +13,7 @@ from infer.dehaze_options import DehazeOptions
 from infer.model_hash import file_hash, pipeline_hash
 from vision import DehazePipeline
 from vision.dehaze.adapter_change import warn_of_little_change
+from vision.dehaze.memory_layout import lay_channels_last
 from vision.dehaze.own_network import OwnNetwork
 from vision.lora.adapters import lora_file
 from vision.media import UnreadableImageError
@@ -30,8 +31,11 @@ def load_dehazer(options: DehazeOptions) -> DehazePipeline:
     if options.weights is not None:
         network = OwnNetwork.from_factory(options.model, options.weights)
         torch.nn.Module.to(network, place, kind)  # diffusers' own asks what may be cast
-        return DehazePipeline(network)
-    return DehazePipeline.from_pretrained(options.model, dtype=kind).to(place)
+        pipeline = DehazePipeline(network)
+    else:
+        pipeline = DehazePipeline.from_pretrained(options.model, dtype=kind).to(place)
+    lay_channels_last(pipeline.network)
+    return pipeline
 
 
 def put_adapter(pipeline: DehazePipeline, options: DehazeOptions, pictures: Iterable[Path]) -> None:

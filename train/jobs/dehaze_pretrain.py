@@ -17,7 +17,6 @@ from train.jobs.dehazers import (
     check_crop,
     estimated,
     frozen_parts,
-    lay_out,
     new_dehazer,
     paired_objective,
     wrapped,
@@ -28,6 +27,7 @@ from train.previews import Preview
 from train.processes import say
 from train.recipes.dehaze_pretrain import DehazePretrainRecipe
 from vision.dehaze.dea_net import DEANet
+from vision.dehaze.memory_layout import lay_channels_last
 
 NETWORK = DehazePretrainRecipe.networks[0]
 
@@ -48,7 +48,7 @@ class DehazePretrainJob(Job[DehazePretrainRecipe]):
         recipe, data = self.recipe, self.recipe.data
         pipeline = new_dehazer(recipe.model, recipe.train.seed)
         check_crop(pipeline, data.crop)
-        lay_out(pipeline.network)
+        lay_channels_last(pipeline.network)
         pictures = HazePictures(data.path, True, data.max_bad_share)
         dataset = HazeCrops(pictures, data.crop, recipe.train.seed, data.turn)
         batches = Batches(dataset, EpochOrder(len(dataset)), recipe.train.seed)

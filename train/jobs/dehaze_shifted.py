@@ -12,12 +12,13 @@ from train.data.haze_crops import HazeCrops
 from train.data.haze_pictures import HazePictures, Sample
 from train.data.order import EpochOrder
 from train.jobs.dehaze_preview import cleared, shown_samples
-from train.jobs.dehazers import check_crop, frozen_parts, lay_out, load_dehazer, paired_objective
+from train.jobs.dehazers import check_crop, frozen_parts, load_dehazer, paired_objective
 from train.jobs.haze_to_clear import unpaired_objective
 from train.jobs.job import Job
 from train.methods.dehaze_objectives import Objective
 from train.methods.unpaired import Unpaired
 from train.recipes.dehaze_adapt import HazeToClearRecipe, ShiftedRecipe
+from vision.dehaze.memory_layout import lay_channels_last
 from vision.dehaze.pipeline import DehazePipeline
 from vision.processes import process_device
 
@@ -36,7 +37,7 @@ class ShiftedJob(Job[R]):
             if part is not None:
                 torch.nn.Module.to(part.eval(), process_device())
         check_crop(pipeline, self.recipe.data.crop)
-        lay_out(pipeline.network)
+        lay_channels_last(pipeline.network)
         return pipeline
 
     @cached_property

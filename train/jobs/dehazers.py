@@ -58,17 +58,6 @@ def load_dehazer(model: BaseDehazerRecipe) -> DehazePipeline:
     return DehazePipeline.from_pretrained(model.base, dtype=torch.float32)
 
 
-def lay_out(network: nn.Module) -> None:
-    """Puts the weights of convolutions channels last, in place, for faster training steps.
-
-    One of DEA-Net takes half to two thirds of the time on two cores, and no value changes. A network that
-    is to be saved is another one, since safetensors keeps plain layouts alone.
-    """
-    for parameter in network.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-
 def check_crop(pipeline: DehazePipeline, side: int) -> None:
     """ValueError where a flow cannot take crops of so many pixels."""
     flow = pipeline.flow
