@@ -7,6 +7,9 @@ from pathlib import Path
 
 from infer.options import at_least_one
 
+#: The embedded dehazer.
+MODEL = Path(__file__).parents[1] / "checkpoints" / "dehaze-dea-net"
+
 
 @dataclass(frozen=True)
 class DehazeOptions:
@@ -42,8 +45,9 @@ def parse_dehaze_options(argv: Sequence[str] | None) -> DehazeOptions:
     add("--output", required=True, type=Path, metavar="DIR", help="folder that is not in the input folder")
     add(
         "--model",
-        required=True,
-        help="folder of a DehazePipeline, hub id, or package.module:factory of your own network",
+        default=str(MODEL),
+        help="folder of a DehazePipeline, hub id, or package.module:factory of your own network; default the "
+        "embedded DEA-Net",
     )
     add("--weights", type=Path, metavar="FILE", help="safetensors file of your own network's weights")
     add("--adapter", type=Path, metavar="FILE", help="adapter that was made for this model")

@@ -11,8 +11,10 @@ from PIL import Image
 
 from infer import engine_depth
 from vision.dehaze import synthesize
+from vision.dehaze.brightness import to_mean_brightness
 from vision.dehaze.domain import DOMAINS
 from vision.dehaze.haze_pairs import HazePairs
+from vision.dehaze.picture_files import read_pixels
 from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
 from vision.dehaze.scattering import scatter
 from vision.dehaze.scene import Scene
@@ -121,6 +123,57 @@ def test_depth_of_another_size_or_kind_is_named(rgbd: Path):
         read_rgbd(*files["two"])
     with pytest.raises(ValueError, match="no folder 'clear'"):
         find_rgbd(rgbd / "clear")
+
+
+def test_photographs_without_depth_have_an_invented_one(rgbd: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    words = ["--photographs", str(rgbd / "clear"), "--domains", "grey", "thin", "--variants", "2"]
+    assert synthesize.main([*words, "--out", str(out)]) == 0
+    pairs = HazePairs(out / "train")
+    assert len(pairs) == 3 * 2 * 2 and not (out / "train" / "clear" / "motorcycle.png").exists()
+    reached = {}
+    for files, hazy, clear in pairs.each():
+        through, airlight, _ = read_truth(out / "train" / "truth" / f"{files.hazy.stem}.safetensors")
+        assert torch.allclose(scatter(clear, through, airlight), hazy, atol=1.5 / 255)
+        # Far at the top, near at the bottom.
+        assert through[:, : HEIGHT // 4].mean() < through[:, -HEIGHT // 4 :].mean()
+        reached.setdefault(files.hazy.stem.split("_")[1], []).append(through.mean())
+    assert min(reached["thin"]) > max(reached["grey"])
+    again = content(out)
+    assert synthesize.main([*words, "--out", str(out)]) == 0 and content(out) == again
+    assert synthesize.main(["--photographs", str(out), "--out", str(out)]) == 2
+    assert "is a source as well" in capsys.readouterr().err
+
+
+def test_scenes_are_brought_to_the_brightness_that_is_asked_for(rgbd: Path, tmp_path: Path, capsys):
+    out = tmp_path / "out"
+    assert run(rgbd, out, "--domains", "grey", "--brightness", "0.3", "0.4") == 0
+    given = {files[0].stem.replace("_", "-"): read_pixels(files[0]) for files in find_rgbd(rgbd)}
+    means = set()
+    for path in sorted((out / "train" / "clear").iterdir()):
+        clear = read_pixels(path)
+        means.add(float(clear.mean()))
+        assert 0.29 < clear.mean() < 0.41
+        # A power: order, black and white stay, and one exponent explains every pixel.
+        dark, light = given[path.stem].flatten().sort().values[[200, 1200]]
+        at = [clear.flatten()[given[path.stem].flatten() == value][0] for value in (dark, light)]
+        exponents = [float(new.log() / old.log()) for new, old in zip(at, (dark, light), strict=True)]
+        assert exponents[0] == pytest.approx(exponents[1], rel=0.1)
+    assert len(means) == 3  # each scene draws its own
+    assert run(rgbd, out, "--domains", "grey") == 2  # other settings
+    capsys.readouterr()
+    assert run(rgbd, tmp_path / "x", "--brightness", "0.5", "0.3") == 2
+    assert "--brightness is 0.5 0.3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("mean", [0.05, 0.5, 0.95])
+def test_a_picture_reaches_its_brightness_or_the_nearest_there_is(mean: float):
+    clear = torch.rand(3, 30, 30, generator=torch.Generator().manual_seed(0))
+    clear[:, 0, 0], clear[:, 0, 1] = 0, 1
+    found = to_mean_brightness(clear, mean)
+    bright, dark = (clear**0.2).mean(), (clear**5).mean()
+    assert found.mean() == pytest.approx(min(max(mean, float(dark)), float(bright)), abs=1e-3)
+    assert (found[:, 0, 0] == 0).all() and (found[:, 0, 1] == 1).all()
 
 
 def test_a_scene_goes_to_one_split_and_names_differ(tmp_path: Path):

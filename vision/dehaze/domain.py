@@ -48,6 +48,7 @@ _SAND, _SMOG, _BLUE = (1.0, 0.88, 0.68), (1.0, 0.94, 0.84), (0.86, 0.94, 1.0)
 #: uneven too.
 DOMAINS = {
     "grey": HazeDomain(),
+    "thin": HazeDomain(density=(0.1, 0.6)),
     "coloured": HazeDomain(brightness=(0.75, 1.0), tints=(_SAND, _SMOG, _BLUE)),
     "non-uniform": HazeDomain(density=(0.8, 1.8), unevenness=(0.5, 1.0)),
     "night": HazeDomain(

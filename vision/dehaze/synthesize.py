@@ -26,12 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         lambda: synthesize(
             options.out,
             options.rgbd,
-            options.motorcycle or not options.rgbd,
+            options.motorcycle or not (options.rgbd or options.photographs),
             options.domains,
             options.variants,
             options.test_share,
             options.seed,
             options.overwrite,
+            photographs=options.photographs,
+            brightness=options.brightness,
         ),
         whole="pairs",
     )
@@ -46,6 +48,9 @@ def synthesize(
     test_share: float = 0.0,
     seed: int = 0,
     overwrite: bool = False,
+    *,
+    photographs: Sequence[Path] = (),
+    brightness: Sequence[float] | None = None,
 ) -> None:
     """Writes the pairs that are not there yet and a contact sheet, and says where all is.
 
@@ -54,22 +59,36 @@ def synthesize(
         rgbd: folders with ``clear`` and ``depth`` in them.
         motorcycle: take scikit-image's photograph with measured depth as well.
         domains, variants, test_share, seed, overwrite: see :func:`vision.dehaze.synthesis.write_pairs`.
+        photographs: folders of clear pictures without depth, which is invented for them.
+        brightness: least and greatest mean of a clear picture, to which each is brought; None leaves them.
 
     Raises:
-        ValueError: as :func:`vision.dehaze.synthesis.write_pairs`; ``out`` is one of the sources.
+        ValueError: as :func:`vision.dehaze.synthesis.write_pairs`; ``out`` is one of the sources; a
+            brightness that is no range in (0, 1).
     """
     from tqdm import tqdm
 
+    from vision.dehaze.brightness import with_brightness
     from vision.dehaze.haze_sheet import write_haze_sheet
     from vision.dehaze.motorcycle import motorcycle_scene
+    from vision.dehaze.photograph_scene import read_photograph_scene
+    from vision.dehaze.picture_files import find_pictures
     from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
     from vision.dehaze.synthesis import write_pairs
 
-    if same := [folder for folder in rgbd if folder.resolve() == out.resolve()]:
+    if same := [folder for folder in (*rgbd, *photographs) if folder.resolve() == out.resolve()]:
         raise ValueError(f"--out {same[0]} is a source as well; choose another folder")
+    if brightness is not None and not 0 < brightness[0] <= brightness[1] < 1:
+        told = " ".join(f"{value:g}" for value in brightness)
+        raise ValueError(f"--brightness is {told}, expected a range in (0, 1), such as 0.3 0.55")
     scenes: list[Callable[[], Scene]] = [motorcycle_scene] if motorcycle else []
     for folder in rgbd:
         scenes += [partial(read_rgbd, *files) for files in find_rgbd(folder)]
+    for folder in photographs:
+        scenes += [partial(read_photograph_scene, picture, seed) for picture in find_pictures(folder)]
+    if brightness is not None:
+        limits = (brightness[0], brightness[1])
+        scenes = [lambda read=read: with_brightness(read(), limits, seed) for read in scenes]
     bar = tqdm(scenes, "adding haze", unit="scene", disable=len(scenes) < 2)
     written = write_pairs(bar, out, domains, variants, test_share, seed, overwrite)
     write_haze_sheet(written.shown, out / SHEET_NAME)
@@ -104,6 +123,22 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "unknown)",
     )
     add("--motorcycle", action="store_true", help="that photograph as well as the folders")
+    add(
+        "--photographs",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders of clear photographs without depth; one is invented: far at the top, near at the bottom",
+    )
+    add(
+        "--brightness",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="bring each clear picture to a mean drawn from this range; a game's frames are darker than "
+        "photographs, whose mean is about 0.3 to 0.55",
+    )
     add(
         "--domains",
         nargs="+",

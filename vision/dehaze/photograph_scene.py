@@ -1,0 +1,25 @@
+"""Clear photographs without depth as scenes."""
+
+from pathlib import Path
+
+import torch
+
+from vision.dehaze.hazing import invented_depth
+from vision.dehaze.picture_files import read_pixels
+from vision.dehaze.scene import Scene
+from vision.latents.identity import hash_json
+
+
+def read_photograph_scene(picture: Path, seed: int) -> Scene:
+    """One clear photograph over an invented depth, the same for the same seed and name.
+
+    Args:
+        picture: of any format that Pillow reads.
+        seed: of the depth.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    clear = read_pixels(picture)
+    drawn = torch.Generator().manual_seed(int(hash_json(["depth", seed, picture.stem]), 16) % 2**63)
+    return Scene(picture.stem, clear, invented_depth(*clear.shape[1:], drawn))
