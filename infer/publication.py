@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from vision import DehazePipeline, TryOnPipeline, WorldPipeline, load_pipeline
-from vision.cards.dehaze_card import MEASURES_FILE
+from vision.cards.dehaze_card import ADAPTER_FILE, MEASURES_FILE
 from vision.cards.model_card import write_model_card
 from vision.cards.names import model_name
 from vision.cards.run_facts import run_facts
@@ -95,17 +96,14 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
         if (model / MEASURES_FILE).is_file():
             shutil.copyfile(model / MEASURES_FILE, folder / MEASURES_FILE)
             return True
+    elif (model / MEASURES_FILE).is_file():  # of a dehazer's adapter, a few kilobytes
+        _copy_as_measured(model, folder, (ADAPTER_FILE, LORA_FILE, MEASURES_FILE), dtype)
+        return True
     elif (model / LORA_FILE).is_file():
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)
     elif own := [name for name in _OWN_QUALITY if (model / name).is_file()]:
-        if dtype not in (None, "float32"):
-            raise ValueError(
-                f"{model / own[0]} belongs to the very weights beside it, so these "
-                "are not cast; leave --dtype out"
-            )
         check_weights(model, _OWN_QUALITY[own[0]])
-        for name in ("config.json", "diffusion_pytorch_model.safetensors", own[0]):
-            shutil.copyfile(model / name, folder / name)
+        _copy_as_measured(model, folder, (own[0], "config.json", "diffusion_pytorch_model.safetensors"), dtype)
         return True
     else:
         found = ", ".join(sorted(path.name for path in model.iterdir())[:6]) or "nothing"
@@ -113,6 +111,16 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
     if (few_step := FewStep.load(model)) is not None:
         few_step.save(folder)
     return False
+
+
+def _copy_as_measured(model: Path, folder: Path, names: Sequence[str], dtype: str | None) -> None:
+    """Copies files, the first of which belongs to the others as they are."""
+    if dtype not in (None, "float32"):
+        raise ValueError(
+            f"{model / names[0]} belongs to the very weights beside it, so these are not cast; leave --dtype out"
+        )
+    for name in names:
+        shutil.copyfile(model / name, folder / name)
 
 
 def _loaded(folder: Path, dtype: torch.dtype) -> Any:

@@ -18,8 +18,10 @@ from PIL import Image
 
 from train.data.idx import write_idx
 from vision import DehazePipeline, TextToImagePipeline, TryOnPipeline, WorldPipeline
+from vision.dehaze.brightness import with_brightness
 from vision.dehaze.dea_net import DEANet
 from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
+from vision.dehaze.scene import Scene
 from vision.dehaze.synthesis import write_pairs
 from vision.media import write_image
 from vision.tryon import studio
@@ -58,6 +60,11 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def bright_scene(picture: Path, depth: Path) -> Scene:
+    """As README's command makes it."""
+    return with_brightness(read_rgbd(picture, depth), (0.3, 0.55), seed=0)
+
+
 @pytest.fixture(scope="module")
 def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Scenes with depth, pairs made of them, and hazy and clear photographs, all small."""
@@ -68,7 +75,7 @@ def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
         picture = Image.fromarray(colours).resize((48, 40), Image.Resampling.BICUBIC)
         write_image(picture, folder / "engine_depth" / "clear" / f"{number}.png")
         write_image(Image.fromarray(ramp), folder / "engine_depth" / "depth" / f"{number}.png")
-    scenes = [partial(read_rgbd, *files) for files in find_rgbd(folder / "engine_depth")]
+    scenes = [partial(bright_scene, *files) for files in find_rgbd(folder / "engine_depth")]
     for share in (0.0, 1.0):
         write_pairs(scenes, folder / "haze", ["grey"], test_share=share)
     for kind, source in (("hazy", "haze/train/hazy"), ("clear", "haze/train/clear")):

@@ -2,7 +2,7 @@ r"""What an adapter does to real hazy photographs: base, adapter and full fine-t
 
     python -m benchmarks.dehaze --data photographs
     python -m benchmarks.dehaze --data photographs --base outputs/dea/final \
-        --adapter outputs/day/final/adapter.safetensors --full none
+        --adapter outputs/day/final/adapter.safetensors --full outputs/full/final
 
 Everything goes to ``--output``, also the sheet, which shows the photographs. They should be others than those
 that the adapter was trained on.
@@ -25,8 +25,7 @@ from vision.media import image_grid, to_image, write_image
 from vision.whole_file import written_aside
 
 BASE = Path("checkpoints/dehaze-dea-net")
-ADAPTER = Path("checkpoints/dehaze-day/adapter.safetensors")
-FULL = Path("checkpoints/dehaze-full")
+ADAPTER = Path("checkpoints/dehaze-day")
 _CELL = 256
 
 
@@ -81,15 +80,13 @@ def _compare(options: argparse.Namespace) -> int:
 def _arms(options: argparse.Namespace) -> list[Arm]:
     places = {"--base": options.base, "--adapter": options.adapter}
     arms = [Arm("base", options.base), Arm("base and adapter", options.base, options.adapter)]
-    if str(options.full) != "none":
+    if options.full is not None:
         places["--full"] = options.full
         arms.append(Arm("full fine-tuning", options.full))
     for option, path in places.items():
         if not path.exists():
-            hint = ", or none to leave it out" if option == "--full" else ""
             raise ValueError(
-                f"{option} {path} does not exist; train one with train.dehaze (docs/dehaze.md), or give "
-                f"another{hint}"
+                f"{option} {path} does not exist; train one with train.dehaze (docs/dehaze.md), or give another"
             )
     return arms
 
@@ -111,8 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--full",
         type=Path,
-        default=FULL,
-        help=f"the base with all weights trained on, or none; default {FULL}",
+        help="the base with all weights trained on; left out by default",
     )
     add("--side", type=at_least_one, default=512, help="longest side of the pictures; default 512")
     add(

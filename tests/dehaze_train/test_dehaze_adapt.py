@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny_haze import clear_picture, main, own_network, recipe_of, run, save_base, write_pairs
 
 from infer.dehaze import main as infer_dehaze
+from infer.release import main as release
 from train.data.item import Item
 from train.jobs.adapter_search import AdapterSearch
 from train.jobs.half_of_crops import HalfOfCrops
@@ -76,6 +77,21 @@ def test_infer_takes_the_adapter_as_the_run_says(adapted: Path, base: str, data:
     adapter = str(adapted / "final" / "adapter.safetensors")
     words = ["--input", str(data / "test" / "hazy"), "--output", str(tmp_path / "clear")]
     assert infer_dehaze([*words, "--model", base, "--adapter", adapter, "--device", "cpu"]) == 0
+
+
+def test_it_is_released_as_it_was_measured(
+    adapted: Path, base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["--run", str(adapted), "--out", str(tmp_path / "day"), "--data-source", "drawn here"]
+    assert release(words) == 0
+    for name in ("adapter.safetensors", LORA_FILE, "measures.json"):
+        assert (tmp_path / "day" / name).read_bytes() == (adapted / "final" / name).read_bytes()
+    card = (tmp_path / "day" / "README.md").read_text()
+    assert "adapted (2 held-out pictures)" in card and "drawn here" in card
+    pipeline = DehazePipeline.from_pretrained(base)
+    pipeline.load_lora_weights(tmp_path / "day")
+    assert release([*words, "--overwrite", "--dtype", "bfloat16"]) == 2
+    assert "not cast" in capsys.readouterr().err
 
 
 class Stopped(Exception):

@@ -17,6 +17,7 @@ from train.previews import Preview
 from train.processes import failing_together, say
 from train.recipes.dehaze_adapt import DehazeAdaptRecipe
 from train.run_folder import RunFolder
+from vision.cards.dehaze_card import ADAPTER_FILE
 from vision.dehaze.adapter_change import warn_of_little_change
 from vision.dehaze.pipeline import DehazePipeline
 from vision.dehaze.search_space import search_space
@@ -24,8 +25,6 @@ from vision.flow.draws import Draws
 from vision.lora import Candidate, discover, inject, load_gated
 from vision.lora.adapters import LORA_FILE
 from vision.processes import process_device
-
-ADAPTER_FILE = "adapter.safetensors"
 
 
 class DehazeAdaptJob(ShiftedJob[DehazeAdaptRecipe]):

@@ -9,6 +9,8 @@ from vision.weights import parameters_text
 
 #: Beside a model: what was measured on held-out pictures, a list of records.
 MEASURES_FILE = "measures.json"
+#: An adapter with its gates.
+ADAPTER_FILE = "adapter.safetensors"
 NOT_MEASURED = "Not measured yet; infer.dehaze --clear measures it."
 _LOSSES = {
     "haze_to_clear": "hazy pictures alone, by the haze-to-clear loss of BiLaLoRA (arXiv 2603.10872)",
@@ -49,7 +51,7 @@ def dehaze_adapter_facts(recipe: dict[str, Any], model: Path, place: str) -> dic
             f"An adapter that brings {base} to another haze, trained on {_LOSSES[recipe['loss']]}. A bilevel "
             "search chose its places (BiLaLoRA, arXiv 2603.10872)."
         ),
-        "call": _call(base, f'pipeline.load_lora_weights("{place}/adapter.safetensors")\n'),
+        "call": _call(base, f'pipeline.load_lora_weights("{place}/{ADAPTER_FILE}")\n'),
         "data": {"pictures": _named(recipe["data"]["path"]), "loss": _loss(model), "base": base},
         "quality": _quality(model),
     }
