@@ -103,7 +103,9 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
         _cast_file(model / LORA_FILE, folder / LORA_FILE, kind)
     elif own := [name for name in _OWN_QUALITY if (model / name).is_file()]:
         check_weights(model, _OWN_QUALITY[own[0]])
-        _copy_as_measured(model, folder, (own[0], "config.json", "diffusion_pytorch_model.safetensors"), dtype)
+        _copy_as_measured(
+            model, folder, (own[0], "config.json", "diffusion_pytorch_model.safetensors"), dtype
+        )
         return True
     else:
         found = ", ".join(sorted(path.name for path in model.iterdir())[:6]) or "nothing"
@@ -117,7 +119,8 @@ def _copy_as_measured(model: Path, folder: Path, names: Sequence[str], dtype: st
     """Copies files, the first of which belongs to the others as they are."""
     if dtype not in (None, "float32"):
         raise ValueError(
-            f"{model / names[0]} belongs to the very weights beside it, so these are not cast; leave --dtype out"
+            f"{model / names[0]} belongs to the very weights beside it, so these are not cast; leave "
+            "--dtype out"
         )
     for name in names:
         shutil.copyfile(model / name, folder / name)

@@ -86,7 +86,8 @@ def _arms(options: argparse.Namespace) -> list[Arm]:
     for option, path in places.items():
         if not path.exists():
             raise ValueError(
-                f"{option} {path} does not exist; train one with train.dehaze (docs/dehaze.md), or give another"
+                f"{option} {path} does not exist; train one with train.dehaze (docs/dehaze.md), or give "
+                "another"
             )
     return arms
 

@@ -129,7 +129,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         type=Path,
         default=[],
         metavar="DIR",
-        help="folders of clear photographs without depth; one is invented: far at the top, near at the bottom",
+        help="folders of clear photographs without depth; one is invented, far at the top and near at the "
+        "bottom",
     )
     add(
         "--brightness",
