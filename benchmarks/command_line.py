@@ -1,6 +1,7 @@
 """Command lines of comparisons: arms that are trained side by side, or models that are given."""
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -23,7 +24,7 @@ def run_comparison(
     words = list(sys.argv[1:] if argv is None else argv)
     options = options_of(words)
     comparing = import_module(f"{program}.comparing")
-    asked = " ".join([f"python -m {program}", *words])
+    asked = f"python -m {program} {shlex.join(words)}".rstrip()
     try:
         return (comparing.compare_models if options.model else comparing.compare_arms)(options, asked)
     except (ValueError, OSError) as error:
