@@ -22,4 +22,5 @@ def read_photograph_scene(picture: Path, seed: int) -> Scene:
     """
     clear = read_pixels(picture)
     drawn = torch.Generator().manual_seed(int(hash_json(["depth", seed, picture.stem]), 16) % 2**63)
-    return Scene(picture.stem, clear, invented_depth(*clear.shape[1:], drawn))
+    height, width = clear.shape[1:]
+    return Scene(picture.stem, clear, invented_depth(height, width, drawn))
