@@ -114,7 +114,7 @@ def test_mistakes_are_named():
     for bad in (depth[:, :3], 2 * depth, depth * torch.nan):
         with pytest.raises(ValueError, match="depth"):
             add_haze(clear, bad, DOMAINS["grey"], torch.Generator())
-    with pytest.raises(ValueError, match="grey, coloured"):
+    with pytest.raises(ValueError, match="grey, thin, coloured"):
         domain("fog")
     mistakes: tuple[dict[str, Any], ...] = (
         {"density": (2.0, 1.0)},
