@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vision.dehaze.scene import Scene
-from vision.latents.identity import hash_json
+from vision.latents.identity import named_generator
 
 #: Exponents that are tried; beyond these little of a picture is left.
 _EXPONENTS = (0.2, 5.0)
@@ -24,7 +24,7 @@ def with_brightness(scene: Scene, limits: tuple[float, float], seed: int) -> Sce
         limits: least and greatest mean, in (0, 1).
         seed: of the draw.
     """
-    drawn = torch.Generator().manual_seed(int(hash_json(["brightness", seed, scene.name]), 16) % 2**63)
+    drawn = named_generator("brightness", seed, scene.name)
     low, high = limits
     mean = low + (high - low) * float(torch.rand((), generator=drawn, dtype=torch.float64))
     return replace(scene, clear=to_mean_brightness(scene.clear, mean))

@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-import torch
-
 from vision.dehaze.hazing import invented_depth
 from vision.dehaze.picture_files import read_pixels
 from vision.dehaze.scene import Scene
-from vision.latents.identity import hash_json
+from vision.latents.identity import named_generator
 
 
 def read_photograph_scene(picture: Path, seed: int) -> Scene:
@@ -21,6 +19,6 @@ def read_photograph_scene(picture: Path, seed: int) -> Scene:
         ValueError: the file is missing or damaged.
     """
     clear = read_pixels(picture)
-    drawn = torch.Generator().manual_seed(int(hash_json(["depth", seed, picture.stem]), 16) % 2**63)
+    drawn = named_generator("depth", seed, picture.stem)
     height, width = clear.shape[1:]
     return Scene(picture.stem, clear, invented_depth(height, width, drawn))

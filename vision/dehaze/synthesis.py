@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from vision.dehaze.domain import domain
 from vision.dehaze.hazing import add_haze
 from vision.dehaze.hazy_sample import HazySample
 from vision.dehaze.scene import Scene
-from vision.latents.identity import hash_json, hash_tensors
+from vision.latents.identity import hash_json, hash_tensors, named_generator
 from vision.latents.tensor_file import DamagedFileError, read_tensors, write_tensors
 from vision.media import to_image, write_image
 
@@ -102,7 +101,7 @@ def write_pairs(
                 if _is_there(files, key, overwrite):
                     written.kept += 1
                     continue
-                drawn = torch.Generator().manual_seed(int(hash_json(parts), 16) % 2**63)
+                drawn = named_generator(*parts)
                 _write(add_haze(scene.clear, scene.depth, kind, drawn), files, key)
                 written.made += 1
         written.shown.append(first)

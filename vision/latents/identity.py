@@ -28,6 +28,11 @@ def hash_json(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def named_generator(*parts: Any) -> torch.Generator:
+    """A generator on the CPU that is the same for the same parts, which JSON can hold."""
+    return torch.Generator().manual_seed(int(hash_json(list(parts)), 16) % 2**63)
+
+
 def network_identity(network: nn.Module) -> str:
     """Hash of a network's class, configuration, weights and buffers.
 
