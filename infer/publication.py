@@ -96,7 +96,7 @@ def _copy(model: Path, folder: Path, dtype: str | None) -> bool:
         if (model / MEASURES_FILE).is_file():
             shutil.copyfile(model / MEASURES_FILE, folder / MEASURES_FILE)
             return True
-    elif (model / MEASURES_FILE).is_file():  # of a dehazer's adapter, a few kilobytes
+    elif (model / ADAPTER_FILE).is_file():  # a dehazer's, a few kilobytes
         _copy_as_measured(model, folder, (ADAPTER_FILE, LORA_FILE, MEASURES_FILE), dtype)
         return True
     elif (model / LORA_FILE).is_file():
