@@ -103,6 +103,17 @@ def test_with_the_decoy_only_the_text_tells_when() -> None:
     assert (hands[0] != hands[1]).any()
 
 
+def test_mixed_clips_are_of_both_kinds() -> None:
+    found = set()
+    for plan in list(planned_clips(8, SETTINGS))[6:]:
+        hands = {
+            decoy: StudioScene(plan, replace(SETTINGS, decoy=decoy), canvas=CANVAS).conditions()[2].tobytes()
+            for decoy in ("none", "always", "mixed")
+        }
+        found.add(next(decoy for decoy, pixels in hands.items() if pixels == hands["mixed"]))
+    assert found == {"none", "always"}
+
+
 def test_another_garment_changes_nothing_but_the_cloth() -> None:
     plan = a_plan("collar")
     scene = StudioScene(plan, StudioSettings(), canvas=CANVAS)

@@ -137,10 +137,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--unaligned", action="store_true", help="actions begin at any frame, not only where latents do")
     add(
         "--decoy",
-        choices=("none", "gaps", "always"),
+        choices=("none", "gaps", "always", "mixed"),
         default="none",
         help="a hand that hovers without acting: none; in the gaps between actions; always, whatever the "
-        "actions are, so that only the text tells when they happen. Default none",
+        "actions are, so that only the text tells when they happen; mixed: always in half of the clips, none "
+        "in the others. Default none",
     )
     add(
         "--unpaired",

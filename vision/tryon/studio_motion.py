@@ -26,7 +26,8 @@ from vision.tryon.studio_garment import BUTTONS, SLEEVE_ENDS, Cut
 
 #: "none": hands rest between actions. "gaps": between actions a hand hovers over the garment. "always": a
 #: hand hovers in every frame, in a way that no action changes, so that only the text tells what happens when.
-Decoy = Literal["none", "gaps", "always"]
+#: "mixed": half of the clips as "none", half as "always".
+Decoy = Literal["none", "gaps", "always", "mixed"]
 #: Frames that a hand takes to come and to go.
 _REACH = 4
 _TIP = 0.72
@@ -53,6 +54,8 @@ def moving_bodies(
         decoy: what a hand does that does not act. With "always" ``actions`` and ``states`` change nothing.
         seed: of sway, turn and hovering.
     """
+    if decoy == "mixed":
+        decoy = "always" if keyed_generator(seed, "decoy").random() < 0.5 else "none"
     draws = keyed_generator(seed, "motion")
     phases, speeds = draws.uniform(0, 2 * np.pi, 16), draws.uniform(0.8, 1.3, 16)
     sizes = draws.uniform(0.4, 1.0, 4)
