@@ -3,8 +3,9 @@
     python -m benchmarks.tryon [--quick] [--seeds 3] [--arms arope plain ...]
     python -m benchmarks.tryon --model FOLDER [--model FOLDER ...] [--name NAME ...] [--teacher NAME]
 
-The first draws the clips, trains every arm from the recipe in configs/tryon/bench and measures all seeds; the
-second measures given models and says which targets they reach. Both go on where an earlier one stopped: clips
+The first draws the clips, trains one network without guider and captions of actions by the recipe in
+configs/tryon/bench, trains every arm on from there and measures all seeds; the second measures given models and
+says which targets they reach. Both go on where an earlier one stopped: clips
 and trainings are known again by their settings, measures by model and settings.
 """
 
@@ -30,6 +31,7 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     add("--recipe", type=Path, help="what arms are trained by; default configs/tryon/bench/tryon.yaml")
     add("--vae", type=Path, default=Path("checkpoints/tryon-autoencoder"), help="trained autoencoder")
     add("--train-clips", type=at_least_one, help="clips to train on, drawn if missing; default 1500")
+    add("--start-steps", type=at_least_one, help="iterations of what all arms start from; default 2000")
     add("--steps", type=at_least_one, help="iterations of an arm; default the recipe's")
     add("--clips", type=at_least_one, help="clips that are measured on, of each kind; default 48")
     add("--workers", type=at_least_one, default=2, help="processes that draw clips; default 2")

@@ -51,8 +51,8 @@ def compare_arms(options: argparse.Namespace, asked: str) -> int:
             "configs/tryon/autoencoder.yaml) and give its folder as --vae"
         )
     draw_clips(arms, settings, options)
-    tasks = planned_tasks(arms, seeds, settings, options)
-    if not run_tasks([tasks], options.jobs, one_run.run, one_run.__name__):
+    start, tasks = planned_tasks(arms, seeds, settings, options)
+    if one_run.run_start(start) or not run_tasks([tasks], options.jobs, one_run.run, one_run.__name__):
         return 1
     rows: list[Row] = []
     references: dict[str, Row] = {}
@@ -87,7 +87,8 @@ def compare_arms(options: argparse.Namespace, asked: str) -> int:
 
 def _settings(options: argparse.Namespace) -> Settings:
     base = QUICK if options.quick else Settings()
-    given = {"clips": options.clips, "train_clips": options.train_clips, "steps": options.steps}
+    names = ("clips", "train_clips", "start_steps", "steps")
+    given = {name: getattr(options, name) for name in names}
     return replace(base, **{name: value for name, value in given.items() if value is not None})
 
 

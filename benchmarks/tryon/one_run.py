@@ -32,6 +32,11 @@ def run(task: dict[str, Any]) -> int:
     return train_then(task, _measure)
 
 
+def run_start(task: dict[str, Any]) -> int:
+    """Trains the common start where it is missing; returns the exit status."""
+    return train_then(task, lambda _: None)
+
+
 def _measure(task: dict[str, Any]) -> None:
     evaluation = evaluation_of(task)
     evaluation.tryon()

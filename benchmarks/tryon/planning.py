@@ -14,17 +14,20 @@ from vision.tryon.index import INDEX_NAME, read_index, record_line
 from vision.tryon.studio import draw
 from vision.whole_file import written_aside
 
+#: The kind of clips that all arms' common start is trained on.
+START = "decoy"
 #: The index of the same clips without their hands.
 HANDLESS = "without_hands.jsonl"
 
 
 def planned_tasks(
     arms: list[Arm], seeds: int, settings: Settings, options: argparse.Namespace
-) -> list[dict[str, Any]]:
-    """What is run, seed by seed.
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """What is run: the common start of all arms, and the arms, seed by seed.
 
-    Each task has a folder named by a hash of the recipe, what the arm changes in it, its clips and the
-    autoencoder.
+    The start is the recipe without a guider and without captions of actions, on :data:`START`'s clips; each arm
+    gives its weights a guider and goes on. Each task has a folder named by a hash of the recipe, what is changed
+    in it, its clips, the autoencoder and the start.
 
     Args:
         arms: which.
@@ -33,46 +36,54 @@ def planned_tasks(
         options: of the command line.
     """
     recipe = (options.recipe or BASE).resolve()
-    text = recipe.read_text(encoding="utf-8")
     # A folder of the same name may hold another autoencoder.
-    latents = autoencoder_identity(load_autoencoder(options.vae))
-    tasks: list[dict[str, Any]] = []
-    for seed in range(seeds):
-        for arm in arms:
-            studio = settings.studio(arm.condition)
-            index = clips_folder(options.work, arm.condition, settings) / (
-                INDEX_NAME if arm.hands else HANDLESS
-            )
-            changes = {
-                "model.vae": str(options.vae.resolve()),
-                "data.path": str(index.resolve()),
-                "data.frames": studio.frames,
-                "cache": str(options.cache.resolve()),
-                **arm.changes,
-                "train.seed": seed,
-            }
-            if settings.quick:
-                changes |= QUICK_CHANGES
-            if settings.steps is not None:
-                changes["train.steps"] = settings.steps
-            key = hash_json([text, changes, latents, asdict(studio), settings.train_clips])
-            folder = (options.work / f"{arm.name}-{seed}-{key[:8]}").resolve()
-            tasks.append(
-                {
-                    "arm": arm.name,
-                    "condition": arm.condition,
-                    "hands": arm.hands,
-                    "seed": seed,
-                    "module": MODULE,
-                    "recipe": str(recipe),
-                    "changes": {**changes, "train.output": f"{folder}/run"},
-                    "folder": str(folder),
-                    "evaluations": str((options.work / "evaluations").resolve()),
-                    "truth": str(options.truth.resolve()),
-                    "settings": asdict(settings),
-                }
-            )
-    return tasks
+    depends = [recipe.read_text(encoding="utf-8"), autoencoder_identity(load_autoencoder(options.vae))]
+    unguided = {"guider": None, "data.actions": False, "train.steps": settings.start_steps}
+    start = _task(Arm("start", "", START, unguided), 0, settings, options, recipe, depends)
+    begun = {
+        "model.weights": str(Path(start["folder"]) / "run" / "final" / "transformer"),
+        "model.architecture": None,
+        "model.vace_layers": None,
+    }
+    if settings.steps is not None:
+        begun["train.steps"] = settings.steps
+    tasks = [
+        _task(replace(arm, changes=begun | arm.changes), seed, settings, options, recipe, depends)
+        for seed in range(seeds)
+        for arm in arms
+    ]
+    return start, tasks
+
+
+def _task(
+    arm: Arm, seed: int, settings: Settings, options: argparse.Namespace, recipe: Path, depends: list[str]
+) -> dict[str, Any]:
+    studio = settings.studio(arm.condition)
+    index = clips_folder(options.work, arm.condition, settings) / (INDEX_NAME if arm.hands else HANDLESS)
+    changes = {
+        "model.vae": str(options.vae.resolve()),
+        "data.path": str(index.resolve()),
+        "data.frames": studio.frames,
+        "cache": str(options.cache.resolve()),
+        **(QUICK_CHANGES if settings.quick else {}),
+        **arm.changes,
+        "train.seed": seed,
+    }
+    key = hash_json([*depends, changes, asdict(studio), settings.train_clips])
+    folder = (options.work / f"{arm.name}-{seed}-{key[:8]}").resolve()
+    return {
+        "arm": arm.name,
+        "condition": arm.condition,
+        "hands": arm.hands,
+        "seed": seed,
+        "module": MODULE,
+        "recipe": str(recipe),
+        "changes": {**changes, "train.output": f"{folder}/run"},
+        "folder": str(folder),
+        "evaluations": str((options.work / "evaluations").resolve()),
+        "truth": str(options.truth.resolve()),
+        "settings": asdict(settings),
+    }
 
 
 def clips_folder(work: Path, condition: str, settings: Settings) -> Path:
@@ -82,8 +93,8 @@ def clips_folder(work: Path, condition: str, settings: Settings) -> Path:
 
 
 def draw_clips(arms: list[Arm], settings: Settings, options: argparse.Namespace) -> None:
-    """Draws the clips that the arms are trained on, unless they are there."""
-    for condition in dict.fromkeys(arm.condition for arm in arms):
+    """Draws the clips that the arms and their start are trained on, unless they are there."""
+    for condition in dict.fromkeys([START, *(arm.condition for arm in arms)]):
         folder = clips_folder(options.work, condition, settings)
         # Of ten clips the studio draws nine to train on.
         draw(folder, -(-10 * settings.train_clips // 9), settings.studio(condition), options.workers)

@@ -29,12 +29,14 @@ class Settings:
         quick: clips of 17 frames.
         clips: that are measured on, of each kind.
         train_clips: that are trained on, of each kind.
+        start_steps: iterations of what all arms start from.
         steps: iterations of an arm; None for the recipe's.
     """
 
     quick: bool = False
     clips: int = 48
     train_clips: int = 1500
+    start_steps: int = 2000
     steps: int | None = None
 
     def studio(self, condition: str) -> StudioSettings:
@@ -50,7 +52,7 @@ class Settings:
 
 
 #: What --quick takes.
-QUICK = Settings(quick=True, clips=4, train_clips=40, steps=40)
+QUICK = Settings(quick=True, clips=4, train_clips=40, start_steps=20, steps=40)
 QUICK_CHANGES = {"train.batch_size": 4, "train.ema_decay": 0.9}
 QUICK_ARMS = ("plain", "mask", "arope")
 

@@ -103,6 +103,23 @@ def test_with_the_decoy_only_the_text_tells_when() -> None:
     assert (hands[0] != hands[1]).any()
 
 
+def test_a_hand_that_hovers_is_the_one_that_acts() -> None:
+    for plan in planned_clips(40, HIDDEN):
+        body = StudioScene(plan, HIDDEN, canvas=CANVAS).bodies[0]
+        # The one that hovers is over the trunk, the other one hangs.
+        hovering = min((-1, 1), key=lambda side: body.wrists[side][1])
+        assert {(action.side, action.both) for action in plan.actions} == {(hovering, False)}
+
+
+def test_the_caption_tells_how_the_garment_is_worn_at_first() -> None:
+    for plan in planned_clips(60, SETTINGS):
+        worn, _, done = plan.caption.partition(": ")
+        assert ("an open" in worn) == (plan.start.closed == 0)
+        for side, word in ((-1, "left"), (1, "right")):
+            assert (word in worn) == (plan.start.rolled[side] == 1)
+        assert {CAPTIONS[action.name].lower() for action in plan.actions} == set(done.split(", "))
+
+
 def test_mixed_clips_are_of_both_kinds() -> None:
     found = set()
     for plan in list(planned_clips(8, SETTINGS))[6:]:

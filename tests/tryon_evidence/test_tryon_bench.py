@@ -81,7 +81,7 @@ def test_arms_are_trained_and_measured_once(
     }
     told = ["--quick", "--clips", "2", *(str(word) for place in places.items() for word in place)]
     words = [*told, "--recipe", str(parts / "recipe.yaml"), "--train-clips", "2", "--steps", "2"]
-    words += ["--workers", "1"]
+    words += ["--start-steps", "2", "--workers", "1"]
     assert main([*words, "--arms", "arope"]) == 0
     first = files(work)
     assert main([*words, "--arms", "no-hands", "arope"]) == 0  # goes on
@@ -124,27 +124,32 @@ def test_mistakes_in_a_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[
         assert message in capsys.readouterr().err
 
 
+def overrides_of(task: dict[str, Any]) -> list[Override]:
+    return [Override(tuple(key.split(".")), value) for key, value in task["changes"].items()]
+
+
 def test_every_arm_is_a_recipe_of_its_own(parts: Path, tmp_path: Path) -> None:
     names = [arm.name for arm in ARMS]
     assert len(set(names)) == len(names) and set(MAIN.values()) <= set(names)
     assert {arm.condition for arm in ARMS} == set(CONDITIONS) == set(MAIN)
     options = options_of(["--vae", str(parts / "vae"), "--work", str(tmp_path)])
-    tasks = planned_tasks(list(ARMS), 2, Settings(), options)
+    start, tasks = planned_tasks(list(ARMS), 2, Settings(), options)
     assert len({task["folder"] for task in tasks}) == 2 * len(ARMS)
     recipes = []
     for task in tasks[: len(ARMS)]:
-        overrides = [Override(tuple(key.split(".")), value) for key, value in task["changes"].items()]
-        recipe = load_recipe(TryOnRecipe, BASE, overrides)
+        recipe = load_recipe(TryOnRecipe, BASE, overrides_of(task))
+        assert recipe.model.weights == f"{start['folder']}/run/final/transformer"
         kept = recipe.model_dump()
         del kept["train"]
         recipes.append(json.dumps(kept, sort_keys=True))
         assert Path(recipe.data.path).name == ("meta.jsonl" if task["hands"] else HANDLESS)
     assert len(set(recipes)) == len(ARMS)  # no arm does what another one does
-    assert [t["folder"] for t in planned_tasks(list(ARMS), 2, Settings(), options)] == [
-        task["folder"] for task in tasks
-    ]
-    more = planned_tasks(list(ARMS), 1, Settings(train_clips=9), options)
-    assert not {task["folder"] for task in more} & {task["folder"] for task in tasks}
+    begun = load_recipe(TryOnRecipe, BASE, overrides_of(start))
+    assert begun.guider is None and not begun.data.actions
+    assert planned_tasks(list(ARMS), 2, Settings(), options) == (start, tasks)
+    for other in (Settings(train_clips=9), Settings(start_steps=9)):
+        _, more = planned_tasks(list(ARMS), 1, other, options)
+        assert not {task["folder"] for task in more} & {task["folder"] for task in tasks}
 
 
 @pytest.mark.parametrize("settings", [Settings(), QUICK])

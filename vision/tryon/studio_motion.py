@@ -41,6 +41,26 @@ class _Touch:
         self.curls = np.array(GRIPS[grip])
 
 
+def decoy_of(decoy: Decoy, seed: int) -> Decoy:
+    """What a clip of a data set has, for "mixed" by the seed of its motion."""
+    if decoy == "mixed":
+        return "always" if keyed_generator(seed, "decoy").random() < 0.5 else "none"
+    return decoy
+
+
+def hovering_side(seed: int) -> int:
+    """Of the hand that hovers, by the seed of its motion."""
+    return _drawn(seed)[3]
+
+
+def _drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Phases and speeds of 16 waves, four sizes, and the side of the hand that hovers."""
+    draws = keyed_generator(seed, "motion")
+    phases, speeds = draws.uniform(0, 2 * np.pi, 16), draws.uniform(0.8, 1.3, 16)
+    sizes = draws.uniform(0.4, 1.0, 4)
+    return phases, speeds, sizes, int(draws.choice([-1, 1]))
+
+
 def moving_bodies(
     figure: Figure, cut: Cut, actions: Sequence[Action], states: Sequence[ClothState], decoy: Decoy, seed: int
 ) -> list[Body]:
@@ -54,12 +74,8 @@ def moving_bodies(
         decoy: what a hand does that does not act. With "always" ``actions`` and ``states`` change nothing.
         seed: of sway, turn and hovering.
     """
-    if decoy == "mixed":
-        decoy = "always" if keyed_generator(seed, "decoy").random() < 0.5 else "none"
-    draws = keyed_generator(seed, "motion")
-    phases, speeds = draws.uniform(0, 2 * np.pi, 16), draws.uniform(0.8, 1.3, 16)
-    sizes = draws.uniform(0.4, 1.0, 4)
-    hovering = int(draws.choice([-1, 1]))
+    decoy = decoy_of(decoy, seed)
+    phases, speeds, sizes, hovering = _drawn(seed)
     bodies = []
     for frame in range(len(states)):
 

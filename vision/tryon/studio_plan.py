@@ -4,7 +4,7 @@ Legend: F frames.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from vision.flow.draws import keyed_generator
 from vision.tryon.studio_actions import ACTIONS, CAPTIONS, POSSIBLE, Action, ClothState, cuts_for
 from vision.tryon.studio_figure import FIGURES
 from vision.tryon.studio_garment import GARMENTS, Cut
-from vision.tryon.studio_motion import Decoy
+from vision.tryon.studio_motion import Decoy, decoy_of, hovering_side
 
 #: The splits in order. People, garments and prints of one are never seen in the other.
 SPLITS = ("train", "test")
@@ -108,12 +108,17 @@ class StudioPlan:
 
     @property
     def caption(self) -> str:
-        """The global caption."""
-        garments = {"jacket": "a zipped jacket", "shirt": "a shirt", "polo": "a polo shirt"}
+        """The global caption: the garment as it is worn at first, which no other condition shows, and the
+        actions without their times."""
+        noun = "polo shirt" if self.cut == "polo" else self.cut
+        worn = f"{'a closed' if self.start.closed else 'an open'} {noun}"
+        rolled = [word for side, word in ((-1, "left"), (1, "right")) if self.start.rolled[side]]
+        if rolled:
+            worn += f" with the {' and the '.join(rolled)} sleeve rolled up"
         if not self.actions:
-            return f"A person in {garments[self.cut]} sways"
+            return f"A person in {worn} sways"
         done = ", ".join(dict.fromkeys(CAPTIONS[action.name].lower() for action in self.actions))
-        return f"A person in {garments[self.cut]}: {done}"
+        return f"A person in {worn}: {done}"
 
 
 def planned_clips(count: int, settings: StudioSettings) -> Iterator[StudioPlan]:
@@ -135,16 +140,21 @@ def _plan(number: int, settings: StudioSettings) -> StudioPlan:
     # A front that is to be buttoned up is open; a zip may be either.
     closed = 0.0 if "button" in names else float(draws.random() < 0.5) if cut == "jacket" else 1.0
     start = ClothState(closed, {side: float(draws.random() < 0.25 and cut != "polo") for side in (-1, 1)})
+    figure, scene = int(draws.integers(FIGURES)), int(draws.integers(2**32))
+    if decoy_of(settings.decoy, scene) == "always":
+        # Hands do not show who acts either: it is the one that hovers.
+        side = hovering_side(scene)
+        actions = tuple(replace(action, side=side, both=False) for action in actions)
     return StudioPlan(
         number=number,
         split=split,
-        figure=int(draws.integers(FIGURES)),
+        figure=figure,
         cut=cut,
         garment=garment,
         other=(garment + shift) % GARMENTS,
         actions=actions,
         start=start,
-        scene=int(draws.integers(2**32)),
+        scene=scene,
     )
 
 

@@ -32,7 +32,7 @@ RECORD_NAME = "meta.json"
 #: The exact truth: arrays "mask" (F, H, W), "action" (F,), "state" (F, N) and "cloth" (F, H, W, 2).
 TRUTH_NAME = "truth.npz"
 #: Changes when the same settings would draw other clips.
-_VERSION = 1
+_VERSION = 2
 # x264's constant rate factor and preset.
 _QUALITY, _PRESET = 4, "veryfast"
 
