@@ -88,7 +88,7 @@ def haze(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def studio_clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten clips of the try-on studio: nine to train on, one of another person in other garments."""
     folder = tmp_path_factory.mktemp("studio")
-    assert studio.main(["--out", str(folder), "--clips", "10"]) == 0
+    assert studio.main(["--out", str(folder), "--clips", "10", "--decoy", "mixed"]) == 0
     return folder
 
 
