@@ -30,10 +30,10 @@ def options_of(words: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--recipe", type=Path, help="what arms are trained by; default configs/tryon/bench/tryon.yaml")
     add("--vae", type=Path, default=Path("checkpoints/tryon-autoencoder"), help="trained autoencoder")
-    add("--train-clips", type=at_least_one, help="clips to train on, drawn if missing; default 1500")
+    add("--train-clips", type=at_least_one, help="clips to train on, drawn if missing; default 1000")
     add("--start-steps", type=at_least_one, help="iterations of what all arms start from; default 2000")
     add("--steps", type=at_least_one, help="iterations of an arm; default the recipe's")
-    add("--clips", type=at_least_one, help="clips that are measured on, of each kind; default 48")
+    add("--clips", type=at_least_one, help="clips that are measured on, of each kind; default 24")
     add("--workers", type=at_least_one, default=2, help="processes that draw clips; default 2")
     add(
         "--truth",

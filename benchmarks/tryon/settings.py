@@ -34,8 +34,8 @@ class Settings:
     """
 
     quick: bool = False
-    clips: int = 48
-    train_clips: int = 1500
+    clips: int = 24
+    train_clips: int = 1000
     start_steps: int = 2000
     steps: int | None = None
 
