@@ -4,9 +4,9 @@
     python -m benchmarks.tryon --model FOLDER [--model FOLDER ...] [--name NAME ...] [--teacher NAME]
 
 The first draws the clips, trains one network without guider and captions of actions by the recipe in
-configs/tryon/bench, trains every arm on from there and measures all seeds; the second measures given models and
-says which targets they reach. Both go on where an earlier one stopped: clips
-and trainings are known again by their settings, measures by model and settings.
+configs/tryon/bench, trains every arm on from there and measures all seeds; the second measures given models
+and says which targets they reach. Both go on where an earlier one stopped: clips and trainings are known
+again by their settings, measures by model and settings.
 """
 
 import argparse

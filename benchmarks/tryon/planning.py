@@ -25,9 +25,9 @@ def planned_tasks(
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What is run: the common start of all arms, and the arms, seed by seed.
 
-    The start is the recipe without a guider and without captions of actions, on :data:`START`'s clips; each arm
-    gives its weights a guider and goes on. Each task has a folder named by a hash of the recipe, what is changed
-    in it, its clips, the autoencoder and the start.
+    The start is the recipe without a guider and without captions of actions, on :data:`START`'s clips; each
+    arm gives its weights a guider and goes on. Each task has a folder named by a hash of the recipe, what is
+    changed in it, its clips, the autoencoder and the start.
 
     Args:
         arms: which.
