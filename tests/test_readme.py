@@ -187,7 +187,9 @@ def test_the_released_models_carry_their_grid_and_card():
     assert len(world.config["default_sigmas"]) == 4 and world.transformer.causality is not None
     tryon = TryOnPipeline.from_pretrained(ROOT / "checkpoints" / "tryon-studio")
     assert tryon.config["trained_with_actions"]
-    networks = [student.transformer, world.transformer, tryon.transformer]
+    few = TryOnPipeline.from_pretrained(ROOT / "checkpoints" / "tryon-student")
+    assert few.config["default_sigmas"] == [1.0, 0.75, 0.5, 0.25] and few.config["trained_with_actions"]
+    networks = [student.transformer, world.transformer, tryon.transformer, few.transformer]
     weights = [tensor for network in networks for tensor in network.state_dict().values()]
     assert all(torch.isfinite(tensor).all() for tensor in weights)
 
