@@ -63,6 +63,8 @@ def test_a_shipped_recipe_is_taken_by_its_entry_point(
     if isinstance(recipe, TryOnRecipe) and recipe.model.configurations is None:
         # An autoencoder of the same latents stands in for the one that is trained first.
         words += ["--model.vae", str(ROOT / "checkpoints" / "world-autoencoder")]
+        if recipe.model.weights:
+            words += ["--model.weights", str(ROOT / "checkpoints" / "tryon-studio" / "transformer")]
     if isinstance(recipe, ShiftedRecipe) and not Path(recipe.model.base).is_dir():
         stand_in = tmp_path_factory.mktemp("dehazer")
         DehazePipeline(DEANet(2)).save_pretrained(stand_in)

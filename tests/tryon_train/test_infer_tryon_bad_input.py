@@ -23,7 +23,7 @@ Change = Callable[[Path, SampleRecord], SampleRecord]
 def model(tryon_runs: TryOnWorkspace) -> Path:
     """A model of one step."""
     folder = tryon_runs.folder / "one-step"
-    pipeline_of(max_prompt_tokens=16, default_num_inference_steps=1).save_pretrained(folder)
+    pipeline_of(max_prompt_tokens=24, default_num_inference_steps=1).save_pretrained(folder)
     return folder
 
 
