@@ -103,7 +103,8 @@ def write_report(
 def _preface(rows: list[Row], settings: Settings, judged: bool) -> str:
     seeds = max(len(row.runs) for row in rows)
     errors = f"mean ± standard error over {seeds} seeds" if seeds > 1 else "value ± standard error over clips"
-    trained = "" if judged else f"Arms are trained on {settings.train_clips} clips of their kind. "
+    clips = f"{settings.train_clips} clips of their kind"
+    trained = "" if judged else f"All arms and seeds go on from one network, on {clips}. "
     return (
         f"{trained}Measured on {settings.clips} clips of each kind, of people, garments and prints that no "
         f"training shows; {errors}. What each measure is: docs/tryon.md, section Evaluation. Perceptual: "
