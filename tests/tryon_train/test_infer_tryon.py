@@ -84,7 +84,6 @@ def test_two_processes_dress_as_one_does(tryon_runs: TryOnWorkspace, tryon_run: 
     (first, told), (second, silent) = (outcome.returned for outcome in outcomes)
     assert (first, second) == (0, 0)
     assert "2 videos made, 1 were there already" in told and not silent, "one process reports"
-    # The sides are multiples of 16, at which x264 writes the same frames in the same bytes.
     assert files(shared) == files(alone)
 
 

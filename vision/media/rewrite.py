@@ -13,7 +13,7 @@ import torch
 from av.error import FFmpegError
 from torch import Tensor
 
-from vision.media.video import UnreadableVideoError
+from vision.media.video import SAME_BYTES, UnreadableVideoError, frame_for
 from vision.whole_file import written_aside
 
 #: Ends of names of videos that are written as they were read.
@@ -60,7 +60,7 @@ def rewrite_video(
                         changed = change(_pixels(frame))
                         if written is None:
                             written = _add_stream(outside, pictures, changed, quality)
-                        shown = av.VideoFrame.from_ndarray(changed.permute(1, 2, 0).contiguous().numpy())
+                        shown = frame_for(written, changed.permute(1, 2, 0).contiguous().numpy())
                         shown.pts, shown.time_base = frame.pts, frame.time_base
                         outside.mux(written.encode(shown))
                         count += 1
@@ -86,5 +86,5 @@ def _add_stream(container: Any, like: Any, pixels: Tensor, quality: int) -> Any:
     stream.height, stream.width = pixels.shape[1:]
     stream.pix_fmt = "yuv444p" if stream.height % 2 or stream.width % 2 else "yuv420p"
     stream.codec_context.time_base = like.time_base
-    stream.options = {"crf": str(quality)}
+    stream.options = {"crf": str(quality)} | SAME_BYTES
     return stream
