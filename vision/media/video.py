@@ -17,7 +17,6 @@ from torch import Tensor
 from vision.media.image import to_bytes
 from vision.whole_file import written_aside
 
-
 #: Of x264. What it learns of how blocks are referred to later ("mbtree") differs from time to time on
 #: processors with AVX-512, and with it the bytes of every second encoding of a clip of 96 x 72.
 SAME_BYTES = {"x264-params": "mbtree=0"}
