@@ -5,10 +5,12 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from benchmarks.placement.quality.runs import FULL, SMALL, UNIFORM, Comparison, placement_name
+from benchmarks.placement.quality.runs import FULL, UNIFORM, Comparison, placement_name
 from vision.lora.scoring import Score
 
 ZERO_OUT = "zero_out"
+#: The row of the finer search.
+LAYERS = "layers"
 #: Rows of the table in their order.
 ROWS = {
     "input": "hazy pictures",
@@ -17,7 +19,7 @@ ROWS = {
     UNIFORM: "uniform: all candidates, lower ranks",
     **{score: f"bilevel, by {score}" + " (the paper's)" * (score == "gate") for score in get_args(Score)},
     "oracle": "oracle: the best subset, seen afterwards",
-    "small": "bilevel, by zero_out, the small form",
+    LAYERS: "bilevel, by zero_out, single layers",
     FULL: "full fine-tuning",
 }
 
@@ -28,7 +30,7 @@ class Figures:
 
     Attributes:
         values: PSNR in decibels by row, network and seed (of rows without seeds, one each).
-        parameters: trained, by row.
+        parameters: trained, by row; the most of all runs.
         seconds: processor time by row, mean over runs; of bilevel rows with the search and zero-out's scores.
         total: parameters of the network.
         noise: standard deviation in decibels of one placement over seeds, from ``noise_runs`` placements;
@@ -96,9 +98,15 @@ def figures(comparison: Comparison) -> Figures:
     }
     searches = [[comparison.searched(net, seed) for seed in seeds] for net in nets]
     for score in scores:
-        runs[score] = _at(comparison, searches, score, "")
-    if comparison.study.small_form:
-        runs["small"] = _at(comparison, searches, ZERO_OUT, SMALL)
+        runs[score] = [
+            [
+                comparison.tuned(net, seed, placement_name(found["found"][score]))
+                for seed, found in enumerate(own)
+            ]
+            for net, own in enumerate(searches)
+        ]
+    if comparison.study.layers:
+        runs[LAYERS] = [[comparison.layers(net, seed) for seed in seeds] for net in nets]
     values = {row: [[run["psnr"] for run in own] for own in found] for row, found in runs.items()}
     values["input"] = [[base["input"]] for base in bases]
     values["base"] = [[base["psnr"]] for base in bases]
@@ -112,13 +120,12 @@ def figures(comparison: Comparison) -> Figures:
     values["oracle"] = [[max(own.values())] for own in tried]
     seconds = {row: _mean([run["seconds"] for own in found for run in own]) for row, found in runs.items()}
     searching = _mean([found["seconds"] for own in searches for found in own])
-    for row in (*scores, "small"):
-        if row in seconds:
-            seconds[row] += searching
+    for row in scores:
+        seconds[row] += searching
     noise, noise_runs = _noise(comparison, searches)
     return Figures(
         values,
-        {row: found[0][0]["parameters"] for row, found in runs.items()},
+        {row: max(run["parameters"] for own in found for run in own) for row, found in runs.items()},
         seconds,
         bases[0]["parameters"],
         noise,
@@ -157,18 +164,6 @@ def _noise(comparison: Comparison, searches: list[list[dict[str, Any]]]) -> tupl
             for name, seeds in seeds_of.items()
         ]
     return pooled_deviation(groups)
-
-
-def _at(
-    comparison: Comparison, searches: list[list[dict[str, Any]]], score: str, form: str
-) -> list[list[dict[str, Any]]]:
-    return [
-        [
-            comparison.tuned(net, seed, placement_name(found["found"][score]) + form)
-            for seed, found in enumerate(own)
-        ]
-        for net, own in enumerate(searches)
-    ]
 
 
 def _means_of(

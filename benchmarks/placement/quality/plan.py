@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from benchmarks.placement.quality.runs import FULL, SMALL, UNIFORM, Comparison, placement_name
+from benchmarks.placement.quality.runs import FULL, UNIFORM, Comparison, placement_name
 
 
 def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
@@ -17,6 +17,8 @@ def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
                 comparison.tuned(net, seed, placement) for placement in selected(comparison, net, seed)
             ]
             yield lambda net=net, seed=seed: comparison.tuned(net, seed, UNIFORM)
+            if comparison.study.layers:
+                yield lambda net=net, seed=seed: comparison.layers(net, seed)
     for seed in range(comparison.settings["subset_seeds"]):
         for net in nets:
             for placement in comparison.subsets(net):
@@ -27,10 +29,9 @@ def tasks(comparison: Comparison) -> Iterator[Callable[[], Any]]:
 
 
 def selected(comparison: Comparison, net: int, seed: int) -> list[str]:
-    """The placements that the search of a seed leads to, each once, and the small form of zero-out's."""
-    found = {score: placement_name(names) for score, names in comparison.searched(net, seed)["found"].items()}
-    small = [found["zero_out"] + SMALL] if comparison.study.small_form else []
-    return [*dict.fromkeys(found.values()), *small]
+    """The placements that the search of a seed leads to, each once."""
+    found = comparison.searched(net, seed)["found"]
+    return list(dict.fromkeys(map(placement_name, found.values())))
 
 
 def count(comparison: Comparison) -> int:

@@ -3,6 +3,7 @@
 import itertools
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,18 +18,18 @@ from benchmarks.placement.pictures import Pairs, hazed_pairs
 from benchmarks.placement.pretraining import pretrained
 from benchmarks.placement.quality.objectives import Loss, Objective, objective
 from benchmarks.placement.quality.studies import Study
-from vision.lora import inject, on_halves, search
+from vision.lora import Candidate, discover, inject, on_halves, search
 from vision.lora.scoring import Score
+from vision.lora.search_report import SearchReport
 
 #: Haze that a network is trained on, and haze that it is adapted to.
 SOURCE, TARGET = "grey", "shifted"
 #: Placements that are no list of candidates.
 UNIFORM, FULL = "uniform", "full"
-#: Added to the name of a placement whose adapter has the small form.
-SMALL = "-small"
-#: Learning rates of fine-tuning. At the first one a placement varies least from seed to seed, which is what
-#: placements are compared at; an adapter alone can take the second.
-TUNING_RATE, SMALL_RATE = 1e-3, 3e-3
+#: Learning rate of fine-tuning at which placements are compared; a placement varies least from seed to seed.
+TUNING_RATE = 1e-3
+#: The largest share of a network's parameters that the finer search may take.
+LARGEST_SHARE = 0.03
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,10 @@ class Comparison:
         path = self.folder / f"search-{net}-{seed}.json"
 
         def compute() -> dict[str, Any]:
-            network, pairs, settings = self._network(net), self._pairs(net), self.settings
-            loss = self._objective[0]
-            lora = inject(network, self.study.found(network), seed=seed)
-            lower, upper = on_halves(
-                lambda numbers: loss(network, pairs, numbers),
-                range(settings["pictures"]),
-                settings["batch"],
-                seed,
-            )
+            report, seconds = self._search(net, seed, self.study.found, self.settings["search"], 1e-3)
             start = time.process_time()
-            report = search(
-                lora, lower, upper, "rank_one", settings["search"], weight_rate=1e-3, gate_rate=1e-2
-            )
             found = {"zero_out": report.select(self.study.k, "zero_out").names}
-            seconds = time.process_time() - start
+            seconds += time.process_time() - start
             for score in get_args(Score):
                 found[score] = report.select(self.study.k, score).names
             report.draw(path.with_suffix(".png"))
@@ -115,33 +105,43 @@ class Comparison:
         """Held-out PSNR after fine-tuning a fresh adapter at a placement (:data:`FULL`: all weights)."""
 
         def compute() -> dict[str, Any]:
-            network, pairs, settings = self._network(net), self._pairs(net), self.settings
-            loss = self._objective[0]
-            steps, rate = settings["tuning"], SMALL_RATE if placement.endswith(SMALL) else TUNING_RATE
+            network = self._network(net)
             if placement == FULL:
                 parameters = list(network.parameters())
-                steps, rate = settings["full"], self.study.full_rate
-            else:
-                lora = inject(network, self._candidates(network, placement), seed=seed)
-                parameters = lora.parameters()
-            seconds = descend(
-                lambda numbers: loss(network, pairs, numbers),
-                parameters,
-                settings["pictures"],
-                steps=steps,
-                batch=settings["batch"],
-                rate=rate,
-                seed=seed,
-                clip=1.0,
-            )
-            weights = parameters if placement == FULL else lora.weights  # pyright: ignore[reportPossiblyUnbound]
-            return {
-                "psnr": self._held_out(net).psnr(network),
-                "seconds": seconds,
-                "parameters": sum(weight.numel() for weight in weights),
-            }
+                found = self._tune(
+                    net, seed, network, parameters, self.settings["full"], self.study.full_rate
+                )
+                return {**found, "parameters": sum(weight.numel() for weight in parameters)}
+            candidates = self._candidates(network, placement)
+            return self._tune_adapter(net, seed, network, candidates, self.settings["tuning"], TUNING_RATE)
 
         return once(self.folder / f"tune-{net}-{seed}-{placement}.json", compute)
+
+    def layers(self, net: int, seed: int) -> dict[str, Any]:
+        """Held-out PSNR by the finer search of a study: single layers within :data:`LARGEST_SHARE`.
+
+        Its seconds are those of the search, of zero-out's scores and of fine-tuning.
+        """
+        finer, settings = self.study.layers, self.settings
+        if finer is None:
+            raise ValueError(f"the study {self.study.name} has no finer search")
+        steps, tuning = settings["layer_search"], settings["layer_tuning"]
+
+        def candidates(network: nn.Module) -> list[Candidate]:
+            return discover(network, finer.candidates, finer.ranks, "peft")
+
+        def compute() -> dict[str, Any]:
+            report, seconds = self._search(net, seed, candidates, steps, 3e-3)
+            start = time.process_time()
+            budget = int(LARGEST_SHARE * self.base(net)["parameters"])
+            names = report.select(score="zero_out", budget=budget, batches=finer.batches).names
+            seconds += time.process_time() - start
+            network = self._network(net)
+            chosen = [candidate for candidate in candidates(network) if candidate.name in names]
+            found = self._tune_adapter(net, seed, network, chosen, tuning, finer.rate)
+            return {**found, "names": list(names), "seconds": seconds + found["seconds"]}
+
+        return once(self.folder / f"layers-{net}-{seed}-{steps}-{tuning}.json", compute)
 
     def subsets(self, net: int) -> list[str]:
         """Placements for the random row: all there are, or a draw of them; the same for all seeds."""
@@ -157,12 +157,54 @@ class Comparison:
         names = self.study.found(self.study.build())
         return self.settings["subsets"] >= sum(1 for _ in itertools.combinations(names, self.study.k))
 
-    def _candidates(self, network: nn.Module, placement: str) -> list[Any]:
+    def _candidates(self, network: nn.Module, placement: str) -> list[Candidate]:
         if placement == UNIFORM:
             return self.study.found_everywhere(network)
-        names, small, _ = placement.partition(SMALL)
-        form = self.study.small_form if small else None
-        return [c for c in self.study.found(network, form) if c.name in names.split("+")]
+        return [c for c in self.study.found(network) if c.name in placement.split("+")]
+
+    def _search(
+        self,
+        net: int,
+        seed: int,
+        candidates: Callable[[nn.Module], list[Candidate]],
+        steps: int,
+        weight_rate: float,
+    ) -> tuple[SearchReport, float]:
+        """A rank-one search on two halves of the pictures, and its seconds."""
+        network, pairs, loss = self._network(net), self._pairs(net), self._objective[0]
+        lora = inject(network, candidates(network), seed=seed)
+        lower, upper = on_halves(
+            lambda numbers: loss(network, pairs, numbers),
+            range(self.settings["pictures"]),
+            self.settings["batch"],
+            seed,
+        )
+        start = time.process_time()
+        report = search(lora, lower, upper, "rank_one", steps, weight_rate=weight_rate, gate_rate=1e-2)
+        return report, time.process_time() - start
+
+    def _tune_adapter(
+        self, net: int, seed: int, network: nn.Module, candidates: list[Candidate], steps: int, rate: float
+    ) -> dict[str, Any]:
+        lora = inject(network, candidates, seed=seed)
+        found = self._tune(net, seed, network, lora.parameters(), steps, rate)
+        return {**found, "parameters": sum(weight.numel() for weight in lora.weights)}
+
+    def _tune(
+        self, net: int, seed: int, network: nn.Module, parameters: list[Any], steps: int, rate: float
+    ) -> dict[str, Any]:
+        pairs, loss = self._pairs(net), self._objective[0]
+        seconds = descend(
+            lambda numbers: loss(network, pairs, numbers),
+            parameters,
+            self.settings["pictures"],
+            steps=steps,
+            batch=self.settings["batch"],
+            rate=rate,
+            seed=seed,
+            clip=1.0,
+        )
+        return {"psnr": self._held_out(net).psnr(network), "seconds": seconds}
 
     def _network(self, net: int) -> nn.Module:
         """The network of a seed, trained on the source haze with L1."""

@@ -19,6 +19,23 @@ from vision.transformer import VideoTransformer
 
 
 @dataclass(frozen=True)
+class LayerSearch:
+    """The adapter that is judged beside full fine-tuning: single layers, what a share of the weights buys.
+
+    Attributes:
+        candidates: see :func:`vision.lora.discover`.
+        ranks: by candidate; those of few channels can carry more.
+        rate: learning rate of fine-tuning.
+        batches: of the held-out half over which zero-out takes its mean.
+    """
+
+    candidates: Spec
+    ranks: Mapping[str, int]
+    rate: float = 2e-2
+    batches: int = 4
+
+
+@dataclass(frozen=True)
 class Study:
     """A network and where an adapter may go in it.
 
@@ -34,8 +51,7 @@ class Study:
         pretraining_rate: learning rate on the source haze.
         full_rate: learning rate of full fine-tuning.
         generative: whether the haze-to-clear loss needs a content guard beside it.
-        small_form: form in which the selected adapter is trained once more, where ``conv_form`` takes more
-            than the parameters that an adapter may have.
+        layers: the finer search, if there is one.
     """
 
     name: str
@@ -49,11 +65,11 @@ class Study:
     pretraining_rate: float = 1e-3
     full_rate: float = 3e-4
     generative: bool = False
-    small_form: ConvForm | None = None
+    layers: LayerSearch | None = None
 
-    def found(self, network: nn.Module, form: ConvForm | None = None) -> list[Candidate]:
+    def found(self, network: nn.Module) -> list[Candidate]:
         """The candidates at the ranks of an adapter on ``k`` of them."""
-        return discover(network, self.candidates, self.ranks, form or self.conv_form)
+        return discover(network, self.candidates, self.ranks, self.conv_form)
 
     def found_everywhere(self, network: nn.Module) -> list[Candidate]:
         """The candidates at the ranks of an adapter on all of them."""
@@ -106,7 +122,10 @@ STUDIES = (
         conv_form="loralib",
         pretraining_rate=2e-3,
         full_rate=1e-3,
-        small_form="peft",
+        layers=LayerSearch(
+            r"(enter|leave|down[12]|(?:enc|dec|bott)[12]\.conv[12])",
+            {"enter": 3, "leave": 6, r"(enc|dec)1\..*": 4, ".*": 2},
+        ),
     ),
     Study(
         "dea-net",
