@@ -26,8 +26,9 @@ def planned_tasks(
     """What is run: the common start of all arms, and the arms, seed by seed.
 
     The start is the recipe without a guider and without captions of actions, on :data:`START`'s clips; each
-    arm gives its weights a guider and goes on. Each task has a folder named by a hash of the recipe, what is
-    changed in it, its clips, the autoencoder and the start.
+    arm gives its weights a guider and goes on. Each task has a folder named by a hash of what it is made of:
+    the recipe, what is changed in it, its clips, the autoencoder and the start. Where these lie is no part of
+    it, so that a moved folder of runs is known again.
 
     Args:
         arms: which.
@@ -39,16 +40,22 @@ def planned_tasks(
     # A folder of the same name may hold another autoencoder.
     depends = [recipe.read_text(encoding="utf-8"), autoencoder_identity(load_autoencoder(options.vae))]
     unguided = {"guider": None, "data.actions": False, "train.steps": settings.start_steps}
-    start = _task(Arm("start", "", START, unguided), 0, settings, options, recipe, depends)
-    begun = {
-        "model.weights": str(Path(start["folder"]) / "run" / "final" / "transformer"),
-        "model.architecture": None,
-        "model.vace_layers": None,
-    }
+    start = _task(Arm("start", "", START, unguided), 0, settings, options, recipe, depends, {})
+    begun = Path(start["folder"])
+    weights = {"model.weights": str(begun / "run" / "final" / "transformer")}
+    further: dict[str, Any] = {"model.architecture": None, "model.vace_layers": None}
     if settings.steps is not None:
-        begun["train.steps"] = settings.steps
+        further["train.steps"] = settings.steps
     tasks = [
-        _task(replace(arm, changes=begun | arm.changes), seed, settings, options, recipe, depends)
+        _task(
+            replace(arm, changes=further | arm.changes),
+            seed,
+            settings,
+            options,
+            recipe,
+            [*depends, begun.name],
+            weights,
+        )
         for seed in range(seeds)
         for arm in arms
     ]
@@ -56,20 +63,29 @@ def planned_tasks(
 
 
 def _task(
-    arm: Arm, seed: int, settings: Settings, options: argparse.Namespace, recipe: Path, depends: list[str]
+    arm: Arm,
+    seed: int,
+    settings: Settings,
+    options: argparse.Namespace,
+    recipe: Path,
+    depends: list[str],
+    places: dict[str, str],
 ) -> dict[str, Any]:
     studio = settings.studio(arm.condition)
     index = clips_folder(options.work, arm.condition, settings) / (INDEX_NAME if arm.hands else HANDLESS)
-    changes = {
+    places = {
         "model.vae": str(options.vae.resolve()),
         "data.path": str(index.resolve()),
-        "data.frames": studio.frames,
         "cache": str(options.cache.resolve()),
+        **places,
+    }
+    changes = {
+        "data.frames": studio.frames,
         **(QUICK_CHANGES if settings.quick else {}),
         **arm.changes,
         "train.seed": seed,
     }
-    key = hash_json([*depends, changes, asdict(studio), settings.train_clips])
+    key = hash_json([*depends, changes, asdict(studio), settings.train_clips, arm.hands])
     folder = (options.work / f"{arm.name}-{seed}-{key[:8]}").resolve()
     return {
         "arm": arm.name,
@@ -78,7 +94,7 @@ def _task(
         "seed": seed,
         "module": MODULE,
         "recipe": str(recipe),
-        "changes": {**changes, "train.output": f"{folder}/run"},
+        "changes": {**places, **changes, "train.output": f"{folder}/run"},
         "folder": str(folder),
         "evaluations": str((options.work / "evaluations").resolve()),
         "truth": str(options.truth.resolve()),

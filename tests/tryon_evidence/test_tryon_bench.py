@@ -147,6 +147,9 @@ def test_every_arm_is_a_recipe_of_its_own(parts: Path, tmp_path: Path) -> None:
     begun = load_recipe(TryOnRecipe, BASE, overrides_of(start))
     assert begun.guider is None and not begun.data.actions
     assert planned_tasks(list(ARMS), 2, Settings(), options) == (start, tasks)
+    moved = options_of(["--vae", str(parts / "vae"), "--work", str(tmp_path / "moved")])
+    _, again = planned_tasks(list(ARMS), 2, Settings(), moved)
+    assert [Path(task["folder"]).name for task in again] == [Path(task["folder"]).name for task in tasks]
     for other in (Settings(train_clips=9), Settings(start_steps=9)):
         _, more = planned_tasks(list(ARMS), 1, other, options)
         assert not {task["folder"] for task in more} & {task["folder"] for task in tasks}
