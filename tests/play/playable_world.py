@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from infer.play_options import PlayOptions
 from infer.playing.frame_format import read_frame_message
 from vision import WorldPipeline
 from vision.latents import TinyVideoAutoencoder
+from vision.world.play_session import PlaySession
 
 #: Height and width, and frames a second.
 SIZE, RATE = 16, 40.0
@@ -118,3 +120,30 @@ def player(address: str) -> Iterator[tuple[Client, dict[str, Any]]]:
     """A client whose turn it is, and what it was welcomed with."""
     with connected(address) as client:
         yield client, client.wait()
+
+
+def neutral_frames(seed: int, chunks: int, frame: int = 0) -> list[np.ndarray]:
+    """What a player sees who does nothing."""
+    session = PlaySession(playable_world())
+    session.reset(picture(frame, (SIZE, SIZE)), seed=seed)
+    return [session.advance(np.zeros((session.rows_wanted, 10), np.float32)) for _ in range(chunks)]
+
+
+def request(
+    address: str, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+) -> tuple[int, bytes]:
+    connection = HTTPConnection(address, timeout=30)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def check_it_lives(address: str) -> None:
+    """The next player gets in at once, and the world is as it was."""
+    with player(address) as (client, _):
+        client.begin(seed=5)
+        seen = [client.see()[1] for _ in range(3)]
+    assert all(np.array_equal(a, b) for a, b in zip(seen, neutral_frames(5, 3), strict=True))
