@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_distill_cdm import BATCH, STUDENT_STEP, ReferenceIteration, compare, draws
+from cdm_reference import BATCH, STUDENT_STEP, ReferenceIteration, compare, draws
 from torch import Tensor, nn
 from toy_denoisers import (
     PROMPT_WIDTH,
