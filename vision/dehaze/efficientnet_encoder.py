@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 as an encoder of pictures.
 
-Legend: B pictures, S side (224), D = 1280 features.
+Legend: B pictures, S side (224 or as chosen), D = 1280 features.
 """
 
 from torch import Tensor
@@ -10,16 +10,20 @@ from vision.metrics.efficientnet_lite import MEAN, NAME, SIDE, STD, efficientnet
 
 
 class EfficientNetEncoder(PixelEncoder):
-    """Averages of the last 1,280 feature maps, for pictures of 224 x 224 in [-1, 1].
+    """Averages of the last 1,280 feature maps.
 
     A network that has seen no texts: it stands in where there is no CLIP.
+
+    Args:
+        size: S; its ImageNet training saw 224. Small pictures are seen as well, and faster, at a smaller one.
 
     Raises:
         ValueError: the packages of the extra ``features`` are not installed, or carry other weights.
     """
 
-    def __init__(self) -> None:
-        super().__init__(NAME, SIDE, [MEAN] * 3, [STD] * 3)
+    def __init__(self, size: int = SIDE) -> None:
+        name = NAME if size == SIDE else f"{NAME}, pictures of {size} x {size}"
+        super().__init__(name, size, [MEAN] * 3, [STD] * 3)
         self.network = efficientnet_lite()
 
     def embed(self, prepared: Tensor) -> Tensor:

@@ -56,8 +56,8 @@ QUICK = {
     "pictures": 12,
     "batch": 3,
 }
-#: Settings that the command line takes; others would make other runs.
-_CHOSEN = ("nets", "full_nets", "seeds", "subsets", "subset_seeds")
+#: Settings that the command line takes. Another length of full fine-tuning makes all runs anew.
+_CHOSEN = ("nets", "full_nets", "seeds", "subsets", "subset_seeds", "full")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,6 +89,7 @@ def _compare(options: argparse.Namespace) -> int:
             "--losses",
             *options.losses,
             *told,
+            *(["--output", output.name] if options.output else []),
             *["--quick"] * options.quick,
         ]
     )
@@ -121,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=at_least_one, help=f"of searches and fine-tunings; default {FULL['seeds']}")
     add("--subsets", type=at_least_one, help=f"random placements, at most; default {FULL['subsets']}")
     add("--subset-seeds", type=at_least_one, help=f"of each of them; default {FULL['subset_seeds']}")
+    add("--full", type=at_least_one, help=f"steps of full fine-tuning; default {FULL['full']:,}")
     add("--threads", type=at_least_one, default=1, help="torch's threads; default 1")
     add("--work", type=Path, default=Path("outputs/bench-placement-quality"), help="folder of the runs")
     add(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from benchmarks.placement.pictures import Pairs, photographs
+from benchmarks.placement.pictures import SIDE, Pairs, photographs
 from train.jobs.haze_to_clear import GUARD
 from train.methods.dehaze_objectives import cleared_at_once
 from train.methods.unpaired import Unpaired
@@ -22,6 +22,8 @@ LOSSES: tuple[Loss, ...] = get_args(Loss)
 #: Scalar loss of a network on some of the pairs.
 Objective = Callable[[nn.Module, Pairs, list[int]], Tensor]
 _WINDOW = 15
+#: Side at which the encoder sees the crops, twice their own: at 224 a step takes four times as long.
+_SEEN = 2 * SIDE
 
 
 def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
@@ -39,7 +41,7 @@ def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
     from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
 
     haze = partial(invented_haze, domain("shifted"), torch.Generator().manual_seed(0))
-    moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(), photographs(), haze))
+    moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(_SEEN), photographs(), haze))
     guard = GUARD if generative else 0.0
     unpaired = Unpaired(cleared_at_once, moved, guard, _WINDOW)
     name = f"{moved.name}, content guard {guard:g}" if guard else moved.name
