@@ -67,6 +67,21 @@ def test_clips_of_a_batch_are_those_of_single_calls() -> None:
         torch.testing.assert_close(alone, both[index], rtol=0, atol=1e-5)
 
 
+def test_a_scheduler_that_adds_noise_draws_it_from_the_generator() -> None:
+    pipeline, image = pipeline_of(), picture()
+
+    def drawn() -> torch.Tensor:
+        return pipeline(image, rows(), generator=seeded(), output_type="latent").frames
+
+    without = drawn()
+    pipeline.scheduler = FlowMatchEulerDiscreteScheduler.from_config(
+        pipeline.scheduler.config, stochastic_sampling=True
+    )
+    once = drawn()
+    torch.manual_seed(7)  # of the generator that a call without one would draw from
+    assert torch.equal(once, drawn()) and not torch.equal(once, without)
+
+
 def test_action_guidance() -> None:
     pipeline, image, actions = pipeline_of(), picture(), rows()
     calls: list[int] = []

@@ -4,7 +4,6 @@ Legend: B pictures, C channels, F frames (1), H height, W width (of the latents 
 tokens, D their width.
 """
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from vision.distill.pipeline_files import PipelineFiles
 from vision.flow.sampling_grid import checked_grid, sampling_grid, set_grid
+from vision.flow.sampling_step import require_finite, sampling_step
 from vision.latents import decode, latent_channels, spatial_factor
 from vision.pipeline_device import NetworkDeviceMixin
 from vision.text import encode_prompts, load_text_encoder
@@ -199,14 +199,11 @@ class TextToImagePipeline(NetworkDeviceMixin, PipelineFiles):
         )
         x_t = self.prepare_latents(embeds.shape[0], height, width, generator, latents, device)
         timesteps = self.prepare_timesteps(num_inference_steps, sigmas, x_t, device)
-        # Schedulers that add noise between the steps draw it from the same generators.
-        draws_noise = "generator" in inspect.signature(self.scheduler.step).parameters
-        sampling: dict[str, Any] = {"generator": generator} if draws_noise else {}
 
         with cast(Any, self).progress_bar(total=len(timesteps)) as progress:
             for step, timestep in enumerate(timesteps):
                 velocity = self.velocity(x_t, timestep, embeds, negative_embeds, scale, self._interval(step))
-                x_t = self.scheduler.step(velocity, timestep, x_t, return_dict=False, **sampling)[0]
+                x_t = sampling_step(self.scheduler, velocity, timestep, x_t, generator)
                 if callback_on_step_end is not None:
                     tensors: dict[str, Any] = dict(
                         zip(self._callback_tensor_inputs, (x_t, embeds, negative_embeds), strict=True)
@@ -216,11 +213,7 @@ class TextToImagePipeline(NetworkDeviceMixin, PipelineFiles):
                     x_t, embeds, negative_embeds = (tensors[name] for name in self._callback_tensor_inputs)
                 progress.update()
 
-        if not torch.isfinite(x_t).all():
-            raise ValueError(
-                "the sampler ended with values that are not finite; use bfloat16 or float32 instead of "
-                "float16, or other weights"
-            )
+        require_finite(x_t)
         images: Any = x_t
         if output_type != "latent":
             pixels = decode(self.vae, x_t)[:, :, 0]  # (B, C, H, W)

@@ -4,7 +4,6 @@ Legend: C channels, F latent frames, h height, w width of the latents; T frames,
 M prompt tokens.
 """
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from typing_extensions import Self
 
 from vision.flow.sampling_grid import checked_grid, sampling_grid, set_grid
+from vision.flow.sampling_step import require_finite, sampling_step
 from vision.latents import decode, encode, spatial_factor
 from vision.pipeline_device import NetworkDeviceMixin
 from vision.pipeline_folder import check_pipeline_folder, safe_folder
@@ -398,20 +398,13 @@ class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
         """From noise to data."""
         _, height, width = self.transformer.config.patch_size
         tokens = x_t.shape[2] * (x_t.shape[3] // height) * (x_t.shape[4] // width)
-        # Schedulers that add noise between the steps draw it from the same generator.
-        draws_noise = "generator" in inspect.signature(self.scheduler.step).parameters
-        sampling: dict[str, Any] = {"generator": generator} if draws_noise else {}
         for step, timestep in enumerate(set_grid(self.scheduler, grid, tokens, x_t.device)):
             velocity = guided.velocity(x_t, timestep)
-            x_t = self.scheduler.step(velocity, timestep, x_t, return_dict=False, **sampling)[0]
+            x_t = sampling_step(self.scheduler, velocity, timestep, x_t, generator)
             if callback is not None:
                 x_t = (callback(self, step, timestep, {"latents": x_t}) or {}).get("latents", x_t)
             progress.update()
-        if not torch.isfinite(x_t).all():
-            raise ValueError(
-                "the sampler ended with values that are not finite; use bfloat16 or float32 instead of "
-                "float16, or other weights"
-            )
+        require_finite(x_t)
         return x_t
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from torch import Tensor
 from typing_extensions import Self
 
 from vision.flow.sampling_grid import checked_grid, sampling_grid, set_grid
+from vision.flow.sampling_step import require_finite, sampling_step
 from vision.latents import decode, encode, latent_channels, spatial_factor, temporal_factor
 from vision.latents.tensor_file import read_tensors, write_tensors
 from vision.pipeline_device import NetworkDeviceMixin
@@ -194,18 +195,14 @@ class WorldPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
                 times = timestep.repeat(frames)
                 times[0] = 0
                 velocity = world.velocity(x_t, times, actions)
-                x_t = self.scheduler.step(velocity, timestep, x_t, return_dict=False)[0]
+                x_t = sampling_step(self.scheduler, velocity, timestep, x_t, generator)
                 x_t = torch.cat([first, x_t[:, :, 1:]], dim=2)
                 if callback_on_step_end is not None:
                     given = callback_on_step_end(self, step, timestep, {"latents": x_t}) or {}
                     x_t = torch.cat([first, given.get("latents", x_t)[:, :, 1:]], dim=2)
                 progress.update()
 
-        if not torch.isfinite(x_t).all():
-            raise ValueError(
-                "the sampler ended with values that are not finite; use bfloat16 or float32 instead of "
-                "float16, or other weights"
-            )
+        require_finite(x_t)
         shown: Any = x_t if output_type == "latent" else self.show(x_t, output_type)
         self.maybe_free_model_hooks()
         return WanPipelineOutput(frames=shown) if return_dict else (shown,)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vision.flow.sampling_step import require_finite, sampling_step
 from vision.transformer import Actions, KVCache, rows_needed
 from vision.transformer.causality import Causality
 from vision.world.first_frame import FirstFrame
@@ -118,10 +119,9 @@ class WorldStream:
             times = timestep.repeat(x_t.shape[2])
             times[:known] = 0
             velocity = self._world.velocity(x_t, times, actions, self.cache)
-            x_t = self._scheduler.step(velocity, timestep, x_t, return_dict=False)[0]
+            x_t = sampling_step(self._scheduler, velocity, timestep, x_t, self._generator)
             x_t = torch.cat([given, x_t[:, :, known:]], dim=2)
-        if not torch.isfinite(x_t).all():
-            raise ValueError("the sampler ended with values that are not finite; use bfloat16 or float32")
+        require_finite(x_t)
         return x_t
 
 
