@@ -94,7 +94,7 @@ chromium:
 		echo "The tests of infer.play need chromium and chromedriver: apt-get install chromium chromium-driver"
 
 test: setup chromium
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: setup chromium
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow --timeout 3600
