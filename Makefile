@@ -143,12 +143,20 @@ bench-play: setup
 bench-ring: setup
 	$(BIN)/python -m benchmarks.ring
 
-# Hours on one thread, most of them the haze-to-clear loss; it goes on where it stopped.
-# `make bench-placement QUICK=--quick` takes minutes. What is accepted alone:
-# .venv/bin/python -m benchmarks.placement.quality --studies unet --losses paired
+# Hours on one thread, most of them the haze-to-clear loss; it goes on where it stopped. The U-Net with pairs is what is
+# accepted: all placements, all networks fine-tuned whole; of the others a draw of placements, and one network whole.
+# `make bench-placement QUICK=--quick` takes minutes.
+PLACEMENT := $(BIN)/python -m benchmarks.placement.quality
+DRAWN := --nets 3 --full-nets 1 --seeds 3 --subsets 8 --subset-seeds 1
 bench-placement: setup
 	$(BIN)/python -m benchmarks.placement $(QUICK)
-	$(BIN)/python -m benchmarks.placement.quality $(QUICK)
+ifdef QUICK
+	$(PLACEMENT) $(QUICK)
+else
+	$(PLACEMENT) --studies unet --losses paired
+	$(PLACEMENT) --studies dea-net dit --losses paired $(DRAWN) --output benchmarks/results/placement_networks.md
+	$(PLACEMENT) --losses haze-to-clear $(DRAWN) --full 600 --output benchmarks/results/placement_haze_to_clear.md
+endif
 
 # DATA is a folder of your own hazy photographs; --base, --adapter and --full in DEHAZE_MODELS choose other models.
 bench-dehaze: setup

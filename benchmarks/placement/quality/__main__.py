@@ -89,7 +89,7 @@ def _compare(options: argparse.Namespace) -> int:
             "--losses",
             *options.losses,
             *told,
-            *(["--output", output.name] if options.output else []),
+            *(["--output", str(output)] if options.output else []),
             *["--quick"] * options.quick,
         ]
     )

@@ -112,7 +112,7 @@ def section(comparison: Comparison, found: Figures) -> str:
     return (
         f"## {study.label}, {comparison.objective_name}\n\n{noise} Of {found.total:,} parameters, adapters "
         f"on {study.k} of {len(study.found(study.build()))} candidates train the same number in every place. "
-        f"Random: {kind} subsets, {settings['subset_seeds']} seeds each; searches and other placements: "
+        f"Random: {kind} subsets, seeds of each: {settings['subset_seeds']}; searches and other placements: "
         f"{settings['seeds']} seeds. Learning rates are {TUNING_RATE:g}, of full fine-tuning "
         f"{study.full_rate:g}.{judged}\n\n"
         f"{table(['placement', 'parameters', *labels, 'mean ± s.e.', 'seconds'], rows)}\n\n"
