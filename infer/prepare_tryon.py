@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from vision.command_line import at_least_one, height_x_width
 
 if TYPE_CHECKING:
-    from vision.tryon.prepare_mask import Part
+    from vision.tryon.preparing.mask import Part
 
 
 @dataclass(frozen=True)

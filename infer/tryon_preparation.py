@@ -27,8 +27,8 @@ from vision.tryon.contact_sheet import labelled_rows
 from vision.tryon.faults import background_fault, mask_fault
 from vision.tryon.index import INDEX_NAME, SampleRecord, record_line
 from vision.tryon.pixels import covering, is_white
-from vision.tryon.prepare_actions import caption_of, fitted_actions
-from vision.tryon.prepare_conditions import estimated_conditions
+from vision.tryon.preparing.actions import caption_of, fitted_actions
+from vision.tryon.preparing.conditions import estimated_conditions
 from vision.tryon.sample import TryOnSample, agnostic_video
 from vision.whole_file import folder_written_aside
 

@@ -18,11 +18,11 @@ from PIL import Image
 
 from train.data.idx import write_idx
 from vision import DehazePipeline, TextToImagePipeline, TryOnPipeline, WorldPipeline
-from vision.dehaze.brightness import with_brightness
 from vision.dehaze.dea_net import DEANet
-from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
-from vision.dehaze.scene import Scene
-from vision.dehaze.synthesis import write_pairs
+from vision.dehaze.synthetic.brightness import with_brightness
+from vision.dehaze.synthetic.rgbd_folder import find_rgbd, read_rgbd
+from vision.dehaze.synthetic.scene import Scene
+from vision.dehaze.synthetic.synthesis import write_pairs
 from vision.media import write_image
 from vision.tryon import studio
 from vision.world.record import record

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from skimage import data
 from torch import Tensor
 
-from vision.dehaze.domain import domain
-from vision.dehaze.hazing import invented_haze
+from vision.dehaze.synthetic.domain import domain
+from vision.dehaze.synthetic.hazing import invented_haze
 
 #: Sides of a crop.
 SIDE = 64
@@ -94,7 +94,7 @@ def draw_pairs(count: int, seed: int, held_out: bool) -> Pairs:
 
 @cache
 def hazed_pairs(count: int, kind: str, seed: int, held_out: bool) -> Pairs:
-    """Random crops under a kind of haze of :data:`vision.dehaze.domain.DOMAINS`, over invented depth.
+    """Random crops under a haze of :data:`vision.dehaze.synthetic.domain.DOMAINS`, over invented depth.
 
     Args:
         count: N.

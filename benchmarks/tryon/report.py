@@ -14,8 +14,8 @@ from benchmarks.tryon.settings import CONDITIONS, Settings
 from benchmarks.tryon.targets import targets
 from vision.metrics.perceptual import PERCEPTUAL_NAME
 from vision.metrics.video_features import FRECHET_VIDEO_NAME
+from vision.tryon.drawing.actions import ACTIONS
 from vision.tryon.evaluation.makers import FLOOR
-from vision.tryon.studio_actions import ACTIONS
 
 TIMING = {
     "iou": ("temporal IoU", 2),

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vision.tryon.drawing.plan import StudioSettings
 from vision.tryon.evaluation.truth_settings import TruthSettings
-from vision.tryon.studio_plan import StudioSettings
 
 #: Kinds of clips, by name, with what the tables call them. Actions are at most 10 % of the frames in the
 #: first two.

@@ -5,8 +5,8 @@ import pytest
 import torch
 from skimage import data
 
-from vision.dehaze.domain import HazeDomain
-from vision.dehaze.hazing import add_haze
+from vision.dehaze.synthetic.domain import HazeDomain
+from vision.dehaze.synthetic.hazing import add_haze
 from vision.metrics import entropy, fog_density
 from vision.metrics import fog as fog_module
 from vision.metrics.fog import fog_features

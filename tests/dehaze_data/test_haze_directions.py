@@ -14,11 +14,11 @@ from tiny_clip import SIDE, clip_tokenizer, save_clip, tiny_clip
 from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 from vision.dehaze import ExemplarDirection, HazeToClear, SyntheticPairDirection, TextDirection
-from vision.dehaze.clip_encoder import ClipEncoder
-from vision.dehaze.clip_files import load_clip
-from vision.dehaze.domain import DOMAINS
-from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
-from vision.dehaze.hazing import add_haze, invented_depth
+from vision.dehaze.directions.clip_encoder import ClipEncoder
+from vision.dehaze.directions.clip_files import load_clip
+from vision.dehaze.directions.efficientnet_encoder import EfficientNetEncoder
+from vision.dehaze.synthetic.domain import DOMAINS
+from vision.dehaze.synthetic.hazing import add_haze, invented_depth
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,14 @@ from PIL import Image
 
 from infer import engine_depth
 from vision.dehaze import synthesize
-from vision.dehaze.brightness import to_mean_brightness
-from vision.dehaze.domain import DOMAINS
 from vision.dehaze.haze_pairs import HazePairs
 from vision.dehaze.picture_files import read_pixels
-from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
-from vision.dehaze.scattering import scatter
-from vision.dehaze.scene import Scene
-from vision.dehaze.synthesis import read_truth, write_pairs
+from vision.dehaze.synthetic.brightness import to_mean_brightness
+from vision.dehaze.synthetic.domain import DOMAINS
+from vision.dehaze.synthetic.rgbd_folder import find_rgbd, read_rgbd
+from vision.dehaze.synthetic.scattering import scatter
+from vision.dehaze.synthetic.scene import Scene
+from vision.dehaze.synthetic.synthesis import read_truth, write_pairs
 from vision.latents.tensor_file import DamagedFileError, read_tensors
 
 HEIGHT, WIDTH = 20, 24

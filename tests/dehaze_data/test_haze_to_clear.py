@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vision.dehaze import HazeToClear, haze_to_clear_loss
-from vision.dehaze.pixel_encoder import PixelEncoder
+from vision.dehaze.directions.pixel_encoder import PixelEncoder
 
 D = 12
 

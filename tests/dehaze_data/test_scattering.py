@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.data import stereo_motorcycle
 
-from vision.dehaze.domain import DOMAINS, HazeDomain, domain
-from vision.dehaze.hazing import add_haze, invented_depth, smooth_field
-from vision.dehaze.motorcycle import motorcycle_depth, motorcycle_scene
-from vision.dehaze.scattering import scatter, transmission, unscatter
-from vision.dehaze.scene import relative_depth
+from vision.dehaze.synthetic.domain import DOMAINS, HazeDomain, domain
+from vision.dehaze.synthetic.hazing import add_haze, invented_depth, smooth_field
+from vision.dehaze.synthetic.motorcycle import motorcycle_depth, motorcycle_scene
+from vision.dehaze.synthetic.scattering import scatter, transmission, unscatter
+from vision.dehaze.synthetic.scene import relative_depth
 
 
 def scene(height: int, width: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -9,11 +9,11 @@ import skimage.data
 import torch
 
 from vision.media.video import write_video
+from vision.tryon.drawing.plan import StudioSettings, planned_clips
+from vision.tryon.drawing.writer import StudioWriter, joined_records
 from vision.tryon.hand_render import shade_hand
 from vision.tryon.hand_shape import GRIPS, hand_landmarks, placed_hand
 from vision.tryon.index import INDEX_NAME
-from vision.tryon.studio_plan import StudioSettings, planned_clips
-from vision.tryon.studio_writer import StudioWriter, joined_records
 
 SETTINGS = StudioSettings(unpaired="all")
 

@@ -22,9 +22,9 @@ from vision.media.video import UnreadableVideoError, read_video
 from vision.tryon.actions import read_actions_file
 from vision.tryon.check import check
 from vision.tryon.hand_render import HAND_COLOUR
-from vision.tryon.prepare_actions import caption_of, fitted_actions
-from vision.tryon.prepare_conditions import drawn_conditions
-from vision.tryon.prepare_estimates import FrameEstimate, PersonEstimator
+from vision.tryon.preparing.actions import caption_of, fitted_actions
+from vision.tryon.preparing.conditions import drawn_conditions
+from vision.tryon.preparing.estimates import FrameEstimate, PersonEstimator
 from vision.tryon.readers import read_samples
 
 HAND_FROM = 3

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from vision.tryon.hand_render import HAND_COLOUR, hand_picture, shade_hand
 from vision.tryon.hand_shape import BONES, GRIPS, hand_landmarks, placed_hand
-from vision.tryon.prepare_tracks import as_ranges, closed_gaps, held_ends
+from vision.tryon.preparing.tracks import as_ranges, closed_gaps, held_ends
 from vision.tryon.skeleton import draw_skeleton
 
 WHERE = np.array([40.0, 20.0])

@@ -17,8 +17,7 @@ from vision.media.video import read_video
 from vision.tryon import studio
 from vision.tryon.actions import action_faults
 from vision.tryon.check import check
-from vision.tryon.index import INDEX_NAME
-from vision.tryon.studio_actions import (
+from vision.tryon.drawing.actions import (
     ACTIONS,
     CAPTIONS,
     STATE_NAMES,
@@ -27,14 +26,15 @@ from vision.tryon.studio_actions import (
     cloth_states,
     cuts_for,
 )
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_clip import StudioClip, StudioScene
-from vision.tryon.studio_figure import FIGURES, figure
-from vision.tryon.studio_garment import GARMENTS, garment
-from vision.tryon.studio_plan import StudioPlan, StudioSettings, planned_clips, room_for
-from vision.tryon.studio_prints import PHOTOGRAPHS
-from vision.tryon.studio_rendering import MAP_SCALE, paint_frame
-from vision.tryon.studio_writer import TRUTH_NAME, dataset_settings
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.clip import StudioClip, StudioScene
+from vision.tryon.drawing.figure import FIGURES, figure
+from vision.tryon.drawing.garment import GARMENTS, garment
+from vision.tryon.drawing.plan import StudioPlan, StudioSettings, planned_clips, room_for
+from vision.tryon.drawing.prints import PHOTOGRAPHS
+from vision.tryon.drawing.rendering import MAP_SCALE, paint_frame
+from vision.tryon.drawing.writer import TRUTH_NAME, dataset_settings
+from vision.tryon.index import INDEX_NAME
 
 CANVAS = Canvas(SETTINGS.height, SETTINGS.width)
 HIDDEN = StudioSettings(decoy="always")

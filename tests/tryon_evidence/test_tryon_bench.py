@@ -25,8 +25,8 @@ from train.recipes.override import Override
 from train.recipes.tryon import TryOnRecipe
 from train.recipes.yaml_text import write_yaml
 from vision.latents import TinyVideoAutoencoder
+from vision.tryon.drawing.plan import planned_clips
 from vision.tryon.evaluation.truth_files import TruthSet
-from vision.tryon.studio_plan import planned_clips
 
 
 def files(folder: Path) -> dict[str, int]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vision.tryon.drawing.plan import StudioSettings, planned_clips
 from vision.tryon.evaluation.effect import Effect, effect_of, levels_of
 from vision.tryon.evaluation.interval import (
     boundary_error,
@@ -17,7 +18,6 @@ from vision.tryon.evaluation.interval import (
     temporal_iou,
 )
 from vision.tryon.evaluation.truth_clip import TruthClip, elsewhere, moved_actions
-from vision.tryon.studio_plan import StudioSettings, planned_clips
 
 FRAMES = 13
 INTERVALS = st.tuples(st.integers(0, 12), st.integers(0, 12)).map(lambda pair: (min(pair), max(pair)))

@@ -16,6 +16,7 @@ from vision.metrics.efficientnet_lite import efficientnet_lite
 from vision.metrics.perceptual import perceptual_distance
 from vision.metrics.similarity import ssim, ssim_inside_outside
 from vision.metrics.video_features import DIMENSION, WINDOW, frechet_video_distance, video_features
+from vision.tryon.drawing.plan import StudioSettings
 from vision.tryon.evaluation.attention_mass import attention_mass, mass_on_own
 from vision.tryon.evaluation.judge import judged, requests_of
 from vision.tryon.evaluation.makers import FLOOR, REFERENCES, TryOnMaker, through_autoencoder
@@ -24,7 +25,6 @@ from vision.tryon.evaluation.truth_clip import TruthClip
 from vision.tryon.evaluation.truth_files import TruthSet
 from vision.tryon.evaluation.truth_settings import TruthSettings
 from vision.tryon.evaluation.worn_garment import nearest_garment
-from vision.tryon.studio_plan import StudioSettings
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from tiny_tryon_model import (  # pyright: ignore[reportMissingImports] - of tes
 )
 
 from train import tryon
+from vision.tryon.drawing.plan import StudioSettings, planned_clips
+from vision.tryon.drawing.writer import StudioWriter, joined_records
 from vision.tryon.index import INDEX_NAME
-from vision.tryon.studio_plan import StudioSettings, planned_clips
-from vision.tryon.studio_writer import StudioWriter, joined_records
 
 SETTINGS = StudioSettings(actions=(1, 2))
 HEIGHT, WIDTH = 48, 40

@@ -13,11 +13,11 @@ from train.methods.dehaze_objectives import cleared_at_once
 from train.methods.unpaired import Unpaired
 from train.recipes.dehaze_adapt import HazeToClearRecipe
 from vision.dehaze import ExemplarDirection, HazeToClear, SyntheticPairDirection, TextDirection
-from vision.dehaze.direction import Direction
-from vision.dehaze.domain import domain
+from vision.dehaze.directions.direction import Direction
 from vision.dehaze.flow_dehazer import FlowDehazer
-from vision.dehaze.hazing import invented_haze
 from vision.dehaze.picture_files import find_pictures, read_each
+from vision.dehaze.synthetic.domain import domain
+from vision.dehaze.synthetic.hazing import invented_haze
 
 #: Weight of the content guard for networks that could invent content.
 GUARD = 10.0
@@ -55,7 +55,7 @@ def _direction(
 ) -> Direction:
     if recipe.direction == "text":
         return TextDirection.from_pretrained(recipe.clip, recipe.domain)
-    from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
+    from vision.dehaze.directions.efficientnet_encoder import EfficientNetEncoder
 
     assert recipe.clear is not None
     clear = _pictures(recipe.clear, max_bad_share)

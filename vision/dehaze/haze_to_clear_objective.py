@@ -6,7 +6,7 @@ Legend: B pictures, H height, W width.
 import torch
 from torch import Tensor
 
-from vision.dehaze.direction import Direction
+from vision.dehaze.directions.direction import Direction
 from vision.dehaze.haze_to_clear import haze_to_clear_loss
 
 # Rounding of resized pictures may leave [0, 1] by so much.

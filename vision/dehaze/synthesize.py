@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vision.command_line import exit_status
-from vision.dehaze.domain import DOMAINS
+from vision.dehaze.synthetic.domain import DOMAINS
 
 if TYPE_CHECKING:
-    from vision.dehaze.scene import Scene
+    from vision.dehaze.synthetic.scene import Scene
 
 SHEET_NAME = "contact_sheet.png"
 
@@ -58,23 +58,24 @@ def synthesize(
         out: folder of the data set.
         rgbd: folders with ``clear`` and ``depth`` in them.
         motorcycle: take scikit-image's photograph with measured depth as well.
-        domains, variants, test_share, seed, overwrite: see :func:`vision.dehaze.synthesis.write_pairs`.
+        domains, variants, test_share, seed, overwrite: see
+            :func:`vision.dehaze.synthetic.synthesis.write_pairs`.
         photographs: folders of clear pictures without depth, which is invented for them.
         brightness: least and greatest mean of a clear picture, to which each is brought; None leaves them.
 
     Raises:
-        ValueError: as :func:`vision.dehaze.synthesis.write_pairs`; ``out`` is one of the sources; a
+        ValueError: as :func:`vision.dehaze.synthetic.synthesis.write_pairs`; ``out`` is one of the sources; a
             brightness that is no range in (0, 1).
     """
     from tqdm import tqdm
 
-    from vision.dehaze.brightness import with_brightness
-    from vision.dehaze.haze_sheet import write_haze_sheet
-    from vision.dehaze.motorcycle import motorcycle_scene
-    from vision.dehaze.photograph_scene import read_photograph_scene
     from vision.dehaze.picture_files import find_pictures
-    from vision.dehaze.rgbd_folder import find_rgbd, read_rgbd
-    from vision.dehaze.synthesis import write_pairs
+    from vision.dehaze.synthetic.brightness import with_brightness
+    from vision.dehaze.synthetic.haze_sheet import write_haze_sheet
+    from vision.dehaze.synthetic.motorcycle import motorcycle_scene
+    from vision.dehaze.synthetic.photograph_scene import read_photograph_scene
+    from vision.dehaze.synthetic.rgbd_folder import find_rgbd, read_rgbd
+    from vision.dehaze.synthetic.synthesis import write_pairs
 
     if same := [folder for folder in (*rgbd, *photographs) if folder.resolve() == out.resolve()]:
         raise ValueError(f"--out {same[0]} is a source as well; choose another folder")

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from vision.tryon.drawing.actions import ACTIONS, POSSIBLE, Action, ClothState
+from vision.tryon.drawing.figure import FIGURES
+from vision.tryon.drawing.garment import GARMENTS, Cut
+from vision.tryon.drawing.plan import StudioPlan, StudioSettings
 from vision.tryon.index import INDEX_NAME
-from vision.tryon.studio_actions import ACTIONS, POSSIBLE, Action, ClothState
-from vision.tryon.studio_figure import FIGURES
-from vision.tryon.studio_garment import GARMENTS, Cut
-from vision.tryon.studio_plan import StudioPlan, StudioSettings
 from vision.whole_file import folder_written_aside
 
 #: Whole numbers of a script, each with the one above its largest.
@@ -79,7 +79,7 @@ def draw_fitting(plans: Sequence[StudioPlan], folder: Path) -> int:
     Raises:
         ValueError: an action ends after the clip.
     """
-    from vision.tryon.studio_writer import StudioWriter, joined_records
+    from vision.tryon.drawing.writer import StudioWriter, joined_records
 
     settings = StudioSettings()
     for plan in plans:

@@ -42,7 +42,7 @@ class SampleRecord:
         fps: frames a second.
         split: "train", "test", ...
         agnostic: the video with grey where the mask is white; None for what video and mask give.
-        truth: exact truth of a drawn clip (vision.tryon.studio_writer).
+        truth: exact truth of a drawn clip (vision.tryon.drawing.writer).
         unpaired_garment: another garment.
         unpaired_video: the same person and motion in it.
     """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from vision.command_line import at_least_one, exit_status, height_x_width, number_range
 
 if TYPE_CHECKING:
-    from vision.tryon.studio_plan import StudioPlan, StudioSettings
+    from vision.tryon.drawing.plan import StudioPlan, StudioSettings
 
 _CLIPS_A_SPLIT = 4
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _draw(options: argparse.Namespace) -> None:
-    from vision.tryon.studio_plan import StudioSettings
+    from vision.tryon.drawing.plan import StudioSettings
 
     settings = StudioSettings(
         seed=options.seed,
@@ -58,9 +58,9 @@ def draw(out: Path, clips: int, settings: "StudioSettings", workers: int = 1) ->
 
     from vision.media.data_set import SETTINGS_NAME, SHEET_NAME, keep_settings
     from vision.media.workers import record_side_by_side
+    from vision.tryon.drawing.plan import SPLITS, planned_clips
+    from vision.tryon.drawing.writer import StudioWriter, dataset_facts, joined_records
     from vision.tryon.index import INDEX_NAME
-    from vision.tryon.studio_plan import SPLITS, planned_clips
-    from vision.tryon.studio_writer import StudioWriter, dataset_facts, joined_records
     from vision.whole_file import written_aside
 
     keep_settings(out, dataset_facts(settings))
@@ -87,8 +87,8 @@ def _draw_sheet(plans: "list[StudioPlan]", folder: Path, path: Path) -> None:
     """The first clips of each split: garment and video, then the hands and the other garment's video."""
     from vision.media.data_set import write_contact_sheet
     from vision.tryon.contact_sheet import labelled_rows
+    from vision.tryon.drawing.plan import SPLITS
     from vision.tryon.sample import TryOnSample
-    from vision.tryon.studio_plan import SPLITS
 
     shown = [plan for split in SPLITS for plan in [p for p in plans if p.split == split][:_CLIPS_A_SPLIT]]
     rows = []

@@ -11,10 +11,10 @@ from benchmarks.placement.pictures import SIDE, Pairs, photographs
 from train.jobs.haze_to_clear import GUARD
 from train.methods.dehaze_objectives import cleared_at_once
 from train.methods.unpaired import Unpaired
-from vision.dehaze.domain import domain
+from vision.dehaze.directions.synthetic_pair_direction import SyntheticPairDirection
 from vision.dehaze.haze_to_clear_objective import HazeToClear
-from vision.dehaze.hazing import invented_haze
-from vision.dehaze.synthetic_pair_direction import SyntheticPairDirection
+from vision.dehaze.synthetic.domain import domain
+from vision.dehaze.synthetic.hazing import invented_haze
 from vision.flow.draws import Draws
 
 Loss = Literal["paired", "haze-to-clear"]
@@ -38,7 +38,7 @@ def objective(loss: Loss, generative: bool) -> tuple[Objective, str]:
     """
     if loss == "paired":
         return (lambda network, pairs, numbers: pairs.loss(network, numbers)), "L1 on pairs"
-    from vision.dehaze.efficientnet_encoder import EfficientNetEncoder
+    from vision.dehaze.directions.efficientnet_encoder import EfficientNetEncoder
 
     haze = partial(invented_haze, domain("shifted"), torch.Generator().manual_seed(0))
     moved = HazeToClear(SyntheticPairDirection(EfficientNetEncoder(_SEEN), photographs(), haze))

@@ -10,8 +10,8 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
-from vision.tryon.studio_actions import Action, ClothState, cloth_states
-from vision.tryon.studio_garment import BUTTONS, Cut
+from vision.tryon.drawing.actions import Action, ClothState, cloth_states
+from vision.tryon.drawing.garment import BUTTONS, Cut
 
 _LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 #: Actions after which the garment is as before.

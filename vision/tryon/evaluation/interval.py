@@ -7,8 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from vision.tryon.drawing.actions import Action
 from vision.tryon.evaluation.effect import SPRINGING, STEPWISE, LevelErrors
-from vision.tryon.studio_actions import Action
 
 Interval = tuple[int, int]
 # An interval counts as seen where it explains this share of what its action would change in full: an effect

@@ -15,11 +15,11 @@ from vision.metrics.perceptual import perceptual_distance
 from vision.metrics.pooled import Pooled
 from vision.metrics.similarity import ssim_inside_outside
 from vision.metrics.video_features import frechet_video_distance, video_features
+from vision.tryon.drawing.actions import ACTIONS
 from vision.tryon.evaluation.interval import boundary_error, effect_outside, shown_interval, temporal_iou
 from vision.tryon.evaluation.request import Maker, Request
 from vision.tryon.evaluation.truth_clip import TruthClip
 from vision.tryon.evaluation.worn_garment import nearest_garment
-from vision.tryon.studio_actions import ACTIONS
 
 #: One frame of each latent frame is compared by the network.
 _EVERY = 4

@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vision.flow.draws import keyed_generator
+from vision.tryon.drawing.actions import CAPTIONS, Action, cloth_states
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.clip import StudioScene
+from vision.tryon.drawing.garment import GARMENTS, garment
+from vision.tryon.drawing.plan import StudioPlan, StudioSettings
+from vision.tryon.drawing.rendering import garment_picture
 from vision.tryon.evaluation.effect import Effect, effect_of, held_states, levels_of
 from vision.tryon.evaluation.interval import Interval
 from vision.tryon.evaluation.worn_garment import picture_cells
-from vision.tryon.studio_actions import CAPTIONS, Action, cloth_states
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_clip import StudioScene
-from vision.tryon.studio_garment import GARMENTS, garment
-from vision.tryon.studio_plan import StudioPlan, StudioSettings
-from vision.tryon.studio_rendering import garment_picture
 
 #: Garments that a made one is told from, the given one among them.
 CHOICES = 20
@@ -38,7 +38,7 @@ class TruthClip:
         pose: skeleton on black, uint8, shape (T, H, W, 3).
         hand: hands on black, likewise.
         cloth: which place of the garment's picture a pixel shows, uint16, shape (T, H, W, 2); see
-            :class:`vision.tryon.studio_clip.StudioClip`.
+            :class:`vision.tryon.drawing.clip.StudioClip`.
         effects: of each action.
         choices: cells of the pictures of garments of the same cut, the given one first, the other one second:
             float32, shape (G, R, C, 6); see :func:`vision.tryon.evaluation.worn_garment.picture_cells`.

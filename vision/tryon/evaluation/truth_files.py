@@ -10,12 +10,12 @@ import torch
 
 from vision.latents.identity import hash_json
 from vision.latents.tensor_file import read_tensors, write_tensors
+from vision.tryon.drawing.actions import Action, ClothState
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.plan import TEST_EVERY, StudioPlan, planned_clips
 from vision.tryon.evaluation.effect import Effect
 from vision.tryon.evaluation.truth_clip import TruthClip, drawn_clip
 from vision.tryon.evaluation.truth_settings import TruthSettings
-from vision.tryon.studio_actions import Action, ClothState
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_plan import TEST_EVERY, StudioPlan, planned_clips
 
 _ARRAYS = tuple(field.name for field in fields(TruthClip) if field.name not in ("plan", "moved", "effects"))
 

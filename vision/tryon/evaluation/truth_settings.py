@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from vision.tryon.studio_plan import StudioSettings
-from vision.tryon.studio_writer import dataset_facts
+from vision.tryon.drawing.plan import StudioSettings
+from vision.tryon.drawing.writer import dataset_facts
 
 #: Raised whenever other clips, commands or templates would be made: older files are left alone.
 CODE_VERSION = 1

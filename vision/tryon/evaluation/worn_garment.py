@@ -5,7 +5,7 @@ Legend: T frames, H height, W width in pixels, R rows and C columns of cells, G 
 
 import numpy as np
 
-from vision.tryon.studio_rendering import MAP_SCALE
+from vision.tryon.drawing.rendering import MAP_SCALE
 
 #: Pixels of a cell's side in a picture of 96 rows.
 _CELL = 8

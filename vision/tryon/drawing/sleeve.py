@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vision.tryon.studio_cloth import LIGHT, Places
-from vision.tryon.studio_garment import Cut
-from vision.tryon.studio_motion import sleeve_end
+from vision.tryon.drawing.cloth import LIGHT, Places
+from vision.tryon.drawing.garment import Cut
+from vision.tryon.drawing.motion import sleeve_end
 
 #: Half the width of a sleeve at the shoulder, elbow and wrist, and of the arm in it.
 SLEEVE_WIDTHS, ARM_WIDTHS = (0.057, 0.053, 0.044), (0.046, 0.042, 0.030)

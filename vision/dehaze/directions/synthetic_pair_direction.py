@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from vision.dehaze.direction import mean_feature
-from vision.dehaze.pixel_encoder import PixelEncoder
+from vision.dehaze.directions.direction import mean_feature
+from vision.dehaze.directions.pixel_encoder import PixelEncoder
 
 
 class SyntheticPairDirection:

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vision.dehaze.pixel_encoder import PixelEncoder
+from vision.dehaze.directions.pixel_encoder import PixelEncoder
 
 
 class Direction(Protocol):

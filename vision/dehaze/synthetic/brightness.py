@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from vision.dehaze.scene import Scene
+from vision.dehaze.synthetic.scene import Scene
 from vision.latents.identity import named_generator
 
 #: Exponents that are tried; beyond these little of a picture is left.

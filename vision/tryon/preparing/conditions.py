@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from vision.tryon.hand_render import hand_picture
-from vision.tryon.prepare_estimates import FrameEstimate, PersonEstimator
-from vision.tryon.prepare_mask import Part, agnostic_mask
-from vision.tryon.prepare_tracks import as_ranges, closed_gaps, held_ends
+from vision.tryon.preparing.estimates import FrameEstimate, PersonEstimator
+from vision.tryon.preparing.mask import Part, agnostic_mask
+from vision.tryon.preparing.tracks import as_ranges, closed_gaps, held_ends
 from vision.tryon.skeleton import draw_skeleton
 
 _SIDES = ("Left", "Right")

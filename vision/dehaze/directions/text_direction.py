@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from vision.dehaze.clip_encoder import ClipEncoder
+from vision.dehaze.directions.clip_encoder import ClipEncoder
 
 #: (haze, clear) of each domain; BiLaLoRA's, the clear one of the night being its day's.
 PROMPTS = {
@@ -66,7 +66,7 @@ class TextDirection:
         Raises:
             ValueError: no such model or domain.
         """
-        from vision.dehaze.clip_files import load_clip
+        from vision.dehaze.directions.clip_files import load_clip
 
         if domain not in PROMPTS:
             raise ValueError(f"there are prompts for {', '.join(PROMPTS)}; found {domain!r}")

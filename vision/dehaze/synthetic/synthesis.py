@@ -12,10 +12,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vision.dehaze.domain import domain
-from vision.dehaze.hazing import add_haze
-from vision.dehaze.hazy_sample import HazySample
-from vision.dehaze.scene import Scene
+from vision.dehaze.synthetic.domain import domain
+from vision.dehaze.synthetic.hazing import add_haze
+from vision.dehaze.synthetic.hazy_sample import HazySample
+from vision.dehaze.synthetic.scene import Scene
 from vision.latents.identity import hash_json, hash_tensors, named_generator
 from vision.latents.tensor_file import DamagedFileError, read_tensors, write_tensors
 from vision.media import to_image, write_image
@@ -67,7 +67,7 @@ def write_pairs(
     Args:
         scenes: each reads one scene; a ValueError of it is noted.
         out: folder of the data set.
-        domains: names of :data:`vision.dehaze.domain.DOMAINS`.
+        domains: names of :data:`vision.dehaze.synthetic.domain.DOMAINS`.
         variants: hazes of each kind for a scene.
         test_share: share of the scenes that go to ``test`` instead of ``train``, in [0, 1].
         seed: of all draws.

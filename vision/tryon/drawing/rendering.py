@@ -8,11 +8,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vision.tryon.hand_render import shade_hand
-from vision.tryon.studio_actions import ClothState
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_cloth import Places, collar_flaps, flap_places, front, local
-from vision.tryon.studio_figure import (
+from vision.tryon.drawing.actions import ClothState
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.cloth import Places, collar_flaps, flap_places, front, local
+from vision.tryon.drawing.figure import (
     CLOTH_HEM,
     CLOTH_TOP,
     FOREARM,
@@ -21,9 +20,9 @@ from vision.tryon.studio_figure import (
     Body,
     Figure,
 )
-from vision.tryon.studio_garment import Garment
-from vision.tryon.studio_head import paint_back_of_hair, paint_head
-from vision.tryon.studio_sleeve import (
+from vision.tryon.drawing.garment import Garment
+from vision.tryon.drawing.head import paint_back_of_hair, paint_head
+from vision.tryon.drawing.sleeve import (
     ARM_WIDTHS,
     SLEEVE_WIDTHS,
     Limb,
@@ -33,6 +32,7 @@ from vision.tryon.studio_sleeve import (
     sleeve,
     width_along,
 )
+from vision.tryon.hand_render import shade_hand
 
 #: A cloth map holds 1 + 65534 x (place in the garment's picture, 0 to 1); 0 is no cloth.
 MAP_SCALE = 65534

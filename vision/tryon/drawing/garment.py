@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from vision.flow.draws import keyed_generator
-from vision.tryon.studio_prints import MOTIFS, PATTERNS, PHOTOGRAPHS, motif, pattern, photograph
+from vision.tryon.drawing.prints import MOTIFS, PATTERNS, PHOTOGRAPHS, motif, pattern, photograph
 
 Cut = Literal["jacket", "shirt", "polo"]
 CUTS: tuple[Cut, ...] = ("jacket", "shirt", "polo")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vision.tryon.studio_garment import BUTTONS, CUTS, Cut
+from vision.tryon.drawing.garment import BUTTONS, CUTS, Cut
 
 #: Actions by the name that the renderer uses, with the caption of each.
 CAPTIONS = {

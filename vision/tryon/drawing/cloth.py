@@ -1,7 +1,7 @@
 """How the studio's cloth lies in a frame: which pixels it covers, and which point of the garment each shows.
 
-Legend: H, W of the canvas. A place of cloth is (u, v) of a texture of vision.tryon.studio_garment. Everything
-is computed backwards, from the pixel to the cloth, so that it is exact at any size.
+Legend: H, W of the canvas. A place of cloth is (u, v) of a texture of vision.tryon.drawing.garment.
+Everything is computed backwards, from the pixel to the cloth, so that it is exact at any size.
 """
 
 from typing import NamedTuple
@@ -9,9 +9,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from vision.tryon.studio_actions import ClothState
-from vision.tryon.studio_figure import CLOTH_HEM, CLOTH_TOP, PELVIS, Body, Figure, rotation
-from vision.tryon.studio_garment import BUTTONS, Cut
+from vision.tryon.drawing.actions import ClothState
+from vision.tryon.drawing.figure import CLOTH_HEM, CLOTH_TOP, PELVIS, Body, Figure, rotation
+from vision.tryon.drawing.garment import BUTTONS, Cut
 
 _EASE = 0.012
 #: Where the light comes from: left, above and in front.

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from vision.dehaze.hazing import invented_depth
 from vision.dehaze.picture_files import read_pixels
-from vision.dehaze.scene import Scene
+from vision.dehaze.synthetic.hazing import invented_depth
+from vision.dehaze.synthetic.scene import Scene
 from vision.latents.identity import named_generator
 
 

@@ -5,11 +5,11 @@ Legend: H height, W width in pixels.
 
 import numpy as np
 
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.cloth import local
+from vision.tryon.drawing.figure import HEAD, Body, Figure
+from vision.tryon.drawing.sleeve import limb, width_along
 from vision.tryon.hand_render import shade_hand
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_cloth import local
-from vision.tryon.studio_figure import HEAD, Body, Figure
-from vision.tryon.studio_sleeve import limb, width_along
 
 _MARGIN, _ARM_WIDTHS = 0.075, (0.095, 0.085, 0.07)
 _TOP, _BOTTOM = 0.145, 0.955

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vision.flow.draws import keyed_generator
-from vision.tryon.studio_actions import ACTIONS, CAPTIONS, POSSIBLE, Action, ClothState, cuts_for
-from vision.tryon.studio_figure import FIGURES
-from vision.tryon.studio_garment import GARMENTS, Cut
-from vision.tryon.studio_motion import Decoy, decoy_of, hovering_side
+from vision.tryon.drawing.actions import ACTIONS, CAPTIONS, POSSIBLE, Action, ClothState, cuts_for
+from vision.tryon.drawing.figure import FIGURES
+from vision.tryon.drawing.garment import GARMENTS, Cut
+from vision.tryon.drawing.motion import Decoy, decoy_of, hovering_side
 
 #: The splits in order. People, garments and prints of one are never seen in the other.
 SPLITS = ("train", "test")
@@ -32,7 +32,7 @@ class StudioSettings:
         actions: fewest and most actions in a clip.
         action_frames: fewest and most frames of an action.
         aligned: whether actions begin and end where groups of four frames do, as latents hold them.
-        decoy: what a hand does that does not act; see :data:`vision.tryon.studio_motion.Decoy`.
+        decoy: what a hand does that does not act; see :data:`vision.tryon.drawing.motion.Decoy`.
         unpaired: of which splits each clip is drawn with another garment, too: "none", "test" or "all".
     """
 

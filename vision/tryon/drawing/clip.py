@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 
 from vision.flow.draws import keyed_generator
+from vision.tryon.drawing.actions import ACTIONS, Action, ClothState, cloth_states
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.figure import Body, Figure, figure
+from vision.tryon.drawing.garment import Garment, garment
+from vision.tryon.drawing.mask import agnostic_mask
+from vision.tryon.drawing.motion import moving_bodies
+from vision.tryon.drawing.plan import StudioPlan, StudioSettings
+from vision.tryon.drawing.prints import PHOTOGRAPHS, photograph
+from vision.tryon.drawing.rendering import garment_picture, paint_frame
 from vision.tryon.hand_render import hand_picture
 from vision.tryon.skeleton import draw_skeleton
-from vision.tryon.studio_actions import ACTIONS, Action, ClothState, cloth_states
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_figure import Body, Figure, figure
-from vision.tryon.studio_garment import Garment, garment
-from vision.tryon.studio_mask import agnostic_mask
-from vision.tryon.studio_motion import moving_bodies
-from vision.tryon.studio_plan import StudioPlan, StudioSettings
-from vision.tryon.studio_prints import PHOTOGRAPHS, photograph
-from vision.tryon.studio_rendering import garment_picture, paint_frame
 
 
 @dataclass(frozen=True)

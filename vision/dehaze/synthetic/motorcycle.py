@@ -6,7 +6,7 @@ Middlebury 2014, "Motorcycle" (Scharstein et al. 2014), at a quarter of its size
 import numpy as np
 import torch
 
-from vision.dehaze.scene import Scene, relative_depth
+from vision.dehaze.synthetic.scene import Scene, relative_depth
 
 _FOCAL_LENGTH = 994.978  # pixels
 _BASELINE = 0.193001  # metres

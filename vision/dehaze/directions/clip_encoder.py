@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from vision.dehaze.pixel_encoder import PixelEncoder
+from vision.dehaze.directions.pixel_encoder import PixelEncoder
 
 #: What CLIP was trained with (Radford et al. 2021), for folders that say nothing else.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)

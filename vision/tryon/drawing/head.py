@@ -5,7 +5,7 @@ Legend: H, W of the canvas; places in heights of the frame.
 
 import numpy as np
 
-from vision.tryon.studio_figure import HEAD, Body, Figure, rotation
+from vision.tryon.drawing.figure import HEAD, Body, Figure, rotation
 
 _LIPS, _EYE_WHITE = np.array([0.72, 0.3, 0.3]), np.array([0.97, 0.97, 0.95])
 

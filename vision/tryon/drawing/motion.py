@@ -1,6 +1,6 @@
 """How the studio's people move: they sway, turn, and bring their hands to the garment.
 
-Legend: F frames; sides -1 and 1 are the viewer's left and right; places as in vision.tryon.studio_figure.
+Legend: F frames; sides -1 and 1 are the viewer's left and right; places as in vision.tryon.drawing.figure.
 """
 
 from collections.abc import Sequence
@@ -10,9 +10,8 @@ from typing import Literal
 import numpy as np
 
 from vision.flow.draws import keyed_generator
-from vision.tryon.hand_shape import GRIPS, hand_landmarks, placed_hand
-from vision.tryon.studio_actions import Action, ClothState
-from vision.tryon.studio_figure import (
+from vision.tryon.drawing.actions import Action, ClothState
+from vision.tryon.drawing.figure import (
     CLOTH_HEM,
     CLOTH_TOP,
     FOREARM,
@@ -22,7 +21,8 @@ from vision.tryon.studio_figure import (
     Figure,
     trunk_to_picture,
 )
-from vision.tryon.studio_garment import BUTTONS, SLEEVE_ENDS, Cut
+from vision.tryon.drawing.garment import BUTTONS, SLEEVE_ENDS, Cut
+from vision.tryon.hand_shape import GRIPS, hand_landmarks, placed_hand
 
 #: "none": hands rest between actions. "gaps": between actions a hand hovers over the garment. "always": a
 #: hand hovers in every frame, in a way that no action changes, so that only the text tells what happens when.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from vision.dehaze.synthesis import SampleFiles, read_truth
+from vision.dehaze.synthetic.synthesis import SampleFiles, read_truth
 from vision.media import image_grid, read_image, resize_and_crop, to_image, write_image
 
 _SCENES, _WIDTH, _HEIGHT = 6, 160, 120

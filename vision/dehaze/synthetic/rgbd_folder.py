@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vision.dehaze.picture_files import find_pictures, read_pixels
-from vision.dehaze.scene import Scene, relative_depth
+from vision.dehaze.synthetic.scene import Scene, relative_depth
 
 DEPTH_ENDINGS = (".npy", ".png", ".tiff", ".tif")
 

@@ -5,7 +5,7 @@ Legend: B pictures, S side (224 or as chosen), D = 1280 features.
 
 from torch import Tensor
 
-from vision.dehaze.pixel_encoder import PixelEncoder
+from vision.dehaze.directions.pixel_encoder import PixelEncoder
 from vision.metrics.efficientnet_lite import MEAN, NAME, SIDE, STD, efficientnet_lite
 
 

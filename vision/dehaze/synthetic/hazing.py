@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from vision.dehaze.domain import HazeDomain
-from vision.dehaze.hazy_sample import HazySample
-from vision.dehaze.scattering import scatter, transmission
+from vision.dehaze.synthetic.domain import HazeDomain
+from vision.dehaze.synthetic.hazy_sample import HazySample
+from vision.dehaze.synthetic.scattering import scatter, transmission
 
 _LAMP_COLOURS = torch.tensor([[1.0, 0.78, 0.45], [1.0, 0.9, 0.7], [0.85, 0.95, 1.0]])
 
@@ -22,7 +22,7 @@ def add_haze(clear: Tensor, depth: Tensor, domain: HazeDomain, generator: Genera
     Args:
         clear: in [0, 1], shape (3, H, W), any size from 1 x 1.
         depth: relative, 0 at the camera and 1 at the farthest point, shape (1, H, W);
-            see :func:`vision.dehaze.scene.relative_depth`.
+            see :func:`vision.dehaze.synthetic.scene.relative_depth`.
         domain: what is drawn from.
         generator: on the CPU; the same state gives the same haze.
 

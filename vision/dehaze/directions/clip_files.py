@@ -6,7 +6,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, CLIPModel
 from transformers.image_processing_base import ImageProcessingMixin
 
-from vision.dehaze.clip_encoder import CLIP_MEAN, CLIP_STD, ClipEncoder
+from vision.dehaze.directions.clip_encoder import CLIP_MEAN, CLIP_STD, ClipEncoder
 
 
 def load_clip(source: str) -> tuple[ClipEncoder, Any]:

@@ -16,13 +16,13 @@ from torch import Tensor
 from vision.media.data_set import SETTINGS_NAME
 from vision.media.image import write_image
 from vision.media.video import write_video
+from vision.tryon.drawing.actions import CAPTIONS
+from vision.tryon.drawing.canvas import Canvas
+from vision.tryon.drawing.clip import StudioScene
+from vision.tryon.drawing.garment import garment
+from vision.tryon.drawing.plan import StudioPlan, StudioSettings
+from vision.tryon.drawing.rendering import garment_picture
 from vision.tryon.index import SampleRecord, record_line
-from vision.tryon.studio_actions import CAPTIONS
-from vision.tryon.studio_canvas import Canvas
-from vision.tryon.studio_clip import StudioScene
-from vision.tryon.studio_garment import garment
-from vision.tryon.studio_plan import StudioPlan, StudioSettings
-from vision.tryon.studio_rendering import garment_picture
 from vision.whole_file import folder_written_aside
 
 #: Frames a second, as Wan has them.

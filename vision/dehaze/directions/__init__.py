@@ -1,0 +1,1 @@
+"""Where clear is: directions from hazy to clear in an encoder's space, and the encoders."""

@@ -1,0 +1,1 @@
+"""Haze that is made: scenes with depth, and the scattering model that fogs them."""

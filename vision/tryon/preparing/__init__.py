@@ -1,0 +1,1 @@
+"""From a raw video to the conditions of a try-on: estimates, tracks, masks, actions."""
