@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from infer.dehaze_files import Source
 from vision.media import image_grid, to_image, write_image
 from vision.media.photograph import read_photograph
+from vision.media.video import upright
 
 _SIDE = 256
 
@@ -39,7 +40,7 @@ def _small(source: Source, place: str) -> Image.Image:
     path = getattr(source, place)
     if source.is_video:
         with av.open(str(path)) as container:
-            picture = next(container.decode(video=0)).to_image()
+            picture = Image.fromarray(upright(next(container.decode(video=0))))
     else:
         picture = to_image(2 * read_photograph(path).reduced(_SIDE)[0] - 1)
     return ImageOps.pad(picture, (_SIDE, _SIDE), color="white")

@@ -22,13 +22,14 @@ from infer.batch import DTYPES, on_main
 from infer.clip_record import is_made, write_record
 from infer.model_hash import file_hash, pipeline_hash
 from infer.tryon_options import TryOnOptions
+from infer.tryon_videos import video_file
 from vision import TryOnPipeline
 from vision.media import enlargement, image_grid, is_transparent, to_image, write_image, write_video
 from vision.media.bad_item import BadItemError
 from vision.processes import process_device, process_state
-from vision.tryon.actions import action_faults
+from vision.tryon.actions import overlapping
 from vision.tryon.parts import has_guider
-from vision.tryon.readers import read_samples
+from vision.tryon.readers import read_samples, read_vivid
 from vision.tryon.sample import TryOnSample
 from vision.tryon.sample_inputs import sample_inputs
 
@@ -89,10 +90,17 @@ def dress_samples(options: TryOnOptions) -> Done:
 
 
 def _samples(options: TryOnOptions) -> list[TryOnSample]:
-    samples = read_samples(options.index, options.split)[: options.limit]
-    names = Counter(sample.record.id for sample in samples)
+    if options.vivid is None:
+        samples = read_samples(options.index, options.split)[: options.limit]
+    else:
+        samples = read_vivid(options.index, options.vivid, options.inverted)[: options.limit]
+    names = Counter(_video(options, sample).name for sample in samples)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise ValueError(f"several samples are called {twice[0]}; give each an id of its own")
+        ids = sorted({sample.record.id for sample in samples if _video(options, sample).name == twice[0]})
+        raise ValueError(
+            f"several samples would be written as {twice[0]}, by their ids {', '.join(ids)}; give each an id "
+            "of its own"
+        )
     if not options.unpaired:
         return samples
     for sample in samples:
@@ -139,16 +147,23 @@ def _settings(options: TryOnOptions, pipeline: TryOnPipeline) -> dict[str, Any]:
 def _fact(sample: TryOnSample, settings: dict[str, Any]) -> dict[str, Any]:
     record = sample.record
     paths = {name: sample.path(name) for name in _FILES}
+    try:
+        hashes = {name: None if path is None else file_hash(path) for name, path in paths.items()}
+    except OSError as error:
+        raise ValueError(f"{record.id}: {error.filename}: {error.strerror}") from error
     return {
         **settings,
-        **{name: None if path is None else file_hash(path) for name, path in paths.items()},
+        **hashes,
+        "frames": None if sample.frames is None else list(sample.frames),
+        "inverted": sample.inverted,
+        "fps": record.fps,
         "prompt": record.caption,
         "actions": [list(action) for action in record.actions],
     }
 
 
 def _warn_of_unread(samples: list[TryOnSample], pipeline: TryOnPipeline) -> None:
-    """One warning for the whole job of what the model cannot hear."""
+    """One warning each for the whole job of what the model cannot hear or see as it is."""
     with_actions = sum(bool(sample.record.actions) for sample in samples)
     if not has_guider(pipeline.transformer):
         warnings.warn(
@@ -161,6 +176,13 @@ def _warn_of_unread(samples: list[TryOnSample], pipeline: TryOnPipeline) -> None
             "out",
             stacklevel=2,
         )
+    known = pipeline.config["frame_rate"]
+    if others := [sample.record for sample in samples if sample.record.fps != known]:
+        warnings.warn(
+            f"this model was trained at {known:g} frames a second; {len(others)} samples have others, as "
+            f"{others[0].id} with {others[0].fps:g}: what moves there looks slower or faster to it",
+            stacklevel=2,
+        )
 
 
 def _warn_of_changes(sample: TryOnSample) -> None:
@@ -169,7 +191,7 @@ def _warn_of_changes(sample: TryOnSample) -> None:
     assert garment is not None
     if is_transparent(garment):
         warnings.warn(f"{record.id}: {garment} is transparent in parts; it is laid on white", stacklevel=2)
-    if any(action_faults(record.actions, None, record.id)):
+    if overlapping(record.actions):
         warnings.warn(
             f"{record.id}: actions overlap; they are split, and their captions joined by 'and'", stacklevel=2
         )
@@ -217,8 +239,7 @@ def _strips(shown: dict[str, Tensor]) -> Image.Image:
 
 
 def _video(options: TryOnOptions, sample: TryOnSample) -> Path:
-    name = sample.record.id.replace("/", "-")
-    return options.out / f"{name}.mp4"
+    return video_file(options.out, sample.record)
 
 
 def _noise_seed(fact: dict[str, Any]) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vision.command_line import at_least_one, height_x_width
+from vision.command_line import at_least_one, finite, height_x_width
 
 
 @dataclass(frozen=True)
@@ -15,6 +15,8 @@ class TryOnOptions:
     model: str
     index: Path
     out: Path
+    vivid: Path | None
+    inverted: bool
     split: str | None
     unpaired: bool
     limit: int | None
@@ -52,13 +54,15 @@ def parse_tryon_options(argv: Sequence[str] | None) -> TryOnOptions:
         "infer.prepare_tryon makes one of your own video",
     )
     add("--out", required=True, type=Path, metavar="DIR", help="folder of the videos, named after samples")
+    add("--vivid", type=Path, metavar="LIST", help="a list of ViViD; --index is the root of its data then")
+    add("--inverted", action="store_true", help="ViViD's masks are black inside")
     add("--split", help="only samples of this split")
     add("--unpaired", action="store_true", help="put on each sample's unpaired_garment")
     add("--limit", type=at_least_one, metavar="N", help="only the first N samples")
     add("--size", type=height_x_width, metavar="HxW", help="scale and cut all videos; default as they are")
     add("--steps", type=at_least_one, metavar="N", help="sampling steps; default the model's own")
-    add("--guidance-scale", type=float, metavar="S", help="1 is none; default the model's own")
-    add("--conditioning-scale", type=float, default=1.0, metavar="S", help="of the context; default 1")
+    add("--guidance-scale", type=finite, metavar="S", help="1 is none; default the model's own")
+    add("--conditioning-scale", type=finite, default=1.0, metavar="S", help="of the context; default 1")
     add("--negative-prompt", metavar="TEXT", help="default the model's own")
     add("--repaint", action="store_true", help="show the filmed video outside of the mask")
     add("--window-frames", type=at_least_one, metavar="F", help="default the model's own")
@@ -68,4 +72,9 @@ def parse_tryon_options(argv: Sequence[str] | None) -> TryOnOptions:
     add("--overwrite", action="store_true", help="make videos anew that were made with other settings")
     add("--dtype", choices=("float32", "bfloat16", "float16"), help="default bfloat16 on CUDA, else float32")
     add("--device", help="cpu, cuda, cuda:1, mps, ...; default the best there is")
-    return TryOnOptions(**vars(parser.parse_args(argv)))
+    options = parser.parse_args(argv)
+    if options.inverted and options.vivid is None:
+        parser.error("--inverted is for --vivid; masks of an index are white where pixels are generated")
+    if options.vivid is not None and (options.split is not None or options.unpaired):
+        parser.error("a list of --vivid has one split and its garments; leave --split and --unpaired out")
+    return TryOnOptions(**vars(options))

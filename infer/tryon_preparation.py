@@ -55,8 +55,9 @@ def prepare(options: PrepareOptions) -> None:
     wanted = raw if options.frames is None else raw[:, : options.frames]
     video = cut_to_groups(wanted, str(options.video))
     height, width = options.size or _rounded(raw.shape[2:], options.video)
-    caption, actions = (None, []) if options.actions is None else read_actions_file(options.actions)
-    actions = fitted_actions(actions, raw.shape[1], video.shape[1], str(options.actions))
+    caption, named = (None, []) if options.actions is None else read_actions_file(options.actions)
+    captions = [text for text in (options.caption, caption, caption_of(named)) if text is not None]
+    actions = fitted_actions(named, raw.shape[1], video.shape[1], str(options.actions))
     garment = _garment(options.garment, height, width)
 
     shown = covering(video, height, width)
@@ -66,13 +67,15 @@ def prepare(options: PrepareOptions) -> None:
         mask = ~mask
     pose, hand = given["pose"], given["hand"]
     if mask is None or pose is None or hand is None:
-        estimated = estimated_conditions(shown.permute(1, 2, 3, 0).numpy(), options.part, str(options.video))
+        only_hands = mask is not None and pose is not None
+        frames = shown.permute(1, 2, 3, 0).numpy()
+        estimated = estimated_conditions(frames, options.part, str(options.video), only_hands)
         mask = estimated.mask if mask is None else mask
         pose = estimated.pose if pose is None else pose
         hand = estimated.hand if hand is None else hand
     _look_at_mask(mask, pose, options)
 
-    record = _record(name, actions, options.caption or caption or caption_of(actions), rate)
+    record = _record(name, actions, captions[0], rate)
     with folder_written_aside(options.out) as new:
         write_image(garment, new / record.garment)
         white = torch.where(mask, torch.tensor(255, dtype=torch.uint8), torch.tensor(0, dtype=torch.uint8))

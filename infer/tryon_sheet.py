@@ -6,8 +6,9 @@ python -m infer.tryon_sheet --index outputs/fitting --videos outputs/dressed --o
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from vision.command_line import exit_status
+from vision.command_line import at_least_one, exit_status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,14 +22,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--index", required=True, type=Path, metavar="FILE", help="the index that infer.tryon was given")
     add("--videos", required=True, type=Path, metavar="DIR", help="its --out, made with --alone")
     add("--out", required=True, type=Path, metavar="PNG", help="sheet to write; the video lies beside it")
+    add("--split", help="only samples of this split, as infer.tryon was given it")
+    add("--limit", type=at_least_one, metavar="N", help="only the first N samples, likewise")
     options = parser.parse_args(argv)
-    return exit_status(lambda: _write(options.index, options.videos, options.out))
+    return exit_status(lambda: _write(**vars(options)))
 
 
-def _write(index: Path, videos: Path, out: Path) -> None:
+def _write(**options: Any) -> None:
     from infer.tryon_overview import write_sheet
 
-    write_sheet(index, videos, out)
+    write_sheet(**options)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """How command lines read numbers and end; imports nothing heavy."""
 
 import argparse
+import math
 import sys
 import warnings
 from collections.abc import Callable
@@ -41,6 +42,14 @@ def at_least_one(text: str) -> int:
     value = int(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"found {text}, expected at least 1")
+    return value
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor none."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"found {text}, expected a finite number")
     return value
 
 

@@ -1,5 +1,7 @@
 """Videos through a file."""
 
+import math
+import struct
 import warnings
 from pathlib import Path
 
@@ -86,3 +88,21 @@ def test_frames_are_cut_with_a_message(frames: int, kept: int) -> None:
     else:
         with pytest.warns(UserWarning, match=rf"clip\.mp4: the last {frames - kept} of {frames} frames"):
             assert cut_to_groups(video, "clip.mp4").shape[1] == kept
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_the_cameras_rotation_is_applied(tmp_path: Path, quarters: int) -> None:
+    """A phone writes frames as its sensor lies, and in the track's head how they were held."""
+    pixels = torch.zeros(3, 5, 48, 96, dtype=torch.uint8)
+    pixels[0, :, :24], pixels[1, :, :, :16] = 255, 255
+    write_video(pixels, tmp_path / "a.mp4", 16, quality=0)
+    plain, _ = read_video(tmp_path / "a.mp4")
+    content = (tmp_path / "a.mp4").read_bytes()
+    upright = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    cos, sin = (round(f(quarters * math.pi / 2)) << 16 for f in (math.cos, math.sin))
+    turned = struct.pack(">9i", cos, sin, 0, -sin, cos, 0, 0, 0, 1 << 30)
+    head = content.index(upright, content.index(b"tkhd"))
+    (tmp_path / "b.mp4").write_bytes(content[:head] + turned + content[head + len(turned) :])
+    found, _ = read_video(tmp_path / "b.mp4")
+    # The matrix turns with the clock.
+    assert torch.equal(found, plain.rot90(-quarters, (2, 3)))

@@ -95,3 +95,11 @@ def test_a_row_of_positions_serves_all_samples():
 def test_shapes_that_do_not_fit(shape, positions, message):
     with pytest.raises(ValueError, match=message):
         rotate_1d(torch.zeros(shape), torch.zeros(positions))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_views_turn_as_their_copies(dtype):
+    x = torch.randn(2, 7, 3, 18, dtype=dtype)
+    positions = torch.arange(7.0)
+    for view in (x[..., :8], x[..., 1:9], x[..., :16:2], x.transpose(1, 2).contiguous().transpose(1, 2)):
+        assert torch.equal(rotate_1d(view, positions), rotate_1d(view.clone(), positions))

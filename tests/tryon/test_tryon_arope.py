@@ -40,6 +40,15 @@ def test_positions_by_segment(clip, stride, rotate_null):
         assert torch.equal(texts[number], key.expand(lengths[number]))
 
 
+def test_positions_are_float32_whatever_the_stride_is():
+    segments = [(0, 2, "zip"), (2, 3, "hem")]
+    for stride in (4, 4.0):
+        for positions in arope_positions(segments, [2, 1], stride):
+            assert positions.dtype == torch.float32
+    # A caption without tokens has no positions.
+    assert arope_positions([(0, 2, ""), (2, 3, "hem")], [0, 2])[1].tolist() == [4, 4]
+
+
 def test_defaults_are_the_papers():
     queries, keys = arope_positions(SEGMENTS, LENGTHS)
     assert queries.tolist() == [0, 4, 4, 8, 12, 12, 16]
@@ -67,7 +76,7 @@ def test_rerope_runs_through_a_segment_with_its_caption_in_the_middle(clip):
         ([(0, 2, ""), (2, 2, "zip")], [1, 1], r"\[2, 2\)"),
         ([], [], "no segments"),
         ([(0, 2, "")], [1, 2], "2 caption lengths for 1 segments"),
-        ([(0, 2, "")], [0], "0 tokens; expected at least 1"),
+        ([(0, 2, "")], [-1], "-1 tokens"),
     ],
 )
 def test_segments_that_cannot_be(positions, segments, lengths, message):
@@ -245,7 +254,12 @@ def test_timings_that_cannot_be():
         Timing("rope")
     with pytest.raises(ValueError, match="echoshot_padding goes with"):
         Timing("mask", echoshot_padding=8)
+    for name, value in (("stride", -4.0), ("stride", float("nan")), ("length", float("inf"))):
+        with pytest.raises(ValueError, match=f"the timing's {name} is {value}; expected a finite number"):
+            Timing(**{name: value})
     texts = captions_of(SEGMENTS)
+    with pytest.raises(ValueError, match="a caption has no tokens"):
+        Timing().timed_text([SEGMENTS], [[text[:0] for text in texts]])
     with pytest.raises(ValueError, match="segments of 1 clips and captions of 2"):
         Timing().timed_text([SEGMENTS], [texts, texts])
     with pytest.raises(ValueError, match="different numbers of latent frames"):

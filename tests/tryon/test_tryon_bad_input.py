@@ -1,7 +1,10 @@
 """What a user may get wrong in a call, and what is said about it."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -41,7 +44,10 @@ def clip_with(**changes: Any) -> Any:
         ({"garment": torch.zeros(4, 16, 24)}, r"the garment has shape \(4, 1, 16, 24\)"),
         ({"actions": [(5, 3, "zip")]}, "ends before it begins"),
         ({"actions": [(0, 9, "zip")]}, "outside the clip"),
-        ({"actions": [(0, 4, "zip"), (2, 8, "hem")]}, "overlap"),
+        ({"video": "person.mp4"}, "the video is of str; expected pictures of PIL, or a tensor"),
+        ({"mask": Path("mask.mp4")}, "the mask is of PosixPath"),
+        ({"pose": [np.zeros((16, 24, 3), np.uint8)] * 9}, "the pose video is of ndarray"),
+        ({"garment": "garment.png"}, "the garment is str; expected a picture of PIL"),
     ],
 )
 def test_clips_that_cannot_be(changes: dict[str, Any], message: str) -> None:
@@ -131,3 +137,17 @@ def test_a_model_without_a_guider_takes_neither_hands_nor_actions() -> None:
     with pytest.raises(ValueError, match=r"actions were given.*add_conditioning\('guider'\)"):
         pipeline(**bare, actions=ACTIONS[:1])
     assert pipeline(**bare, generator=seeded(), output_type="pt").frames.shape == (1, 9, 3, 16, 24)
+
+
+def test_actions_that_overlap_are_split_and_said() -> None:
+    with pytest.warns(UserWarning, match="overlap and are split"):
+        clip = clip_with(actions=[(0, 4, "zip"), (2, 8, "hem")])
+    assert clip.actions == [(0, 1, "zip"), (2, 4, "zip and hem"), (5, 8, "hem")]
+
+
+def test_an_alpha_channel_without_transparency_is_no_news() -> None:
+    opaque = Image.new("RGBA", (24, 16), (200, 30, 30, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clip = clip_with(garment=opaque)
+    assert clip.garment[0, 0].unique().numel() == 1

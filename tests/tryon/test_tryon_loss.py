@@ -85,7 +85,9 @@ def test_bfloat16_is_summed_in_float32():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"action_mask": torch.ones(4)}, r"shape \(1, 1, 4, 1, 1\); expected \(5,\)"),
+        ({"action_mask": torch.ones(4)}, r"shape \(4,\); expected \(5,\)"),
+        ({"action_mask": torch.ones(2, 4)}, r"shape \(2, 4\); expected"),
+        ({"action_mask": torch.tensor(1.0)}, r"shape \(\); expected"),
         ({"action_mask": torch.ones(3, 5)}, "expected"),
         ({"action_mask": torch.ones(2, 5, 1)}, "one that broadcasts"),
         ({"target": torch.zeros(2, 3, 4, 2, 4)}, "expected the same"),
@@ -99,6 +101,14 @@ def test_arguments_that_do_not_fit(changes, message):
         action_constraint_loss(
             **{"velocity": velocity, "target": target, "action_mask": torch.ones(5), **changes}
         )
+
+
+def test_masks_with_more_axes_broadcast():
+    velocity, target = pair()
+    frames = torch.tensor([0.0, 1, 1, 0, 0])
+    expected = action_constraint_loss(velocity, target, frames)
+    for axes in ((5, 1, 1), (1, 5, 1, 1), (1, 1, 5, 1, 1), (1, 5)):
+        torch.testing.assert_close(action_constraint_loss(velocity, target, frames.reshape(axes)), expected)
 
 
 def test_the_mask_of_segments():

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from tiny_tryon_model import (
@@ -309,3 +310,12 @@ def test_parts_that_do_not_fit() -> None:
     for options, message in cases:
         with pytest.raises(ValueError, match=message):
             pipeline_of(**options)
+
+
+@pytest.mark.parametrize("sampler", [UniPCMultistepScheduler, DPMSolverMultistepScheduler])
+def test_multistep_schedulers_come_to_what_euler_does(sampler: Any) -> None:
+    pipeline = pipeline_of(default_guidance_scale=1.0)
+    expected = latents_of(pipeline, num_inference_steps=60)
+    pipeline.scheduler = sampler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=5.0)
+    found = latents_of(pipeline, num_inference_steps=60)
+    assert (found - expected).abs().mean() < 0.05 * expected.std()

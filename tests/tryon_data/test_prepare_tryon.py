@@ -66,7 +66,7 @@ def test_a_real_video_becomes_a_good_sample(sample_folder: Path) -> None:
     assert sample.record.actions == ((5, 8, "Adjusting the collar"),)
     assert sample.record.caption == "The person is adjusting the collar"
     assert sample.record.fps == 16
-    loaded = sample.load()
+    loaded, agnostic = sample.load(), sample.video_of("agnostic")
     assert loaded.video.shape == (3, 9, 256, 256)
     assert loaded.garment.shape == (3, 256, 256)
     mask = loaded.mask[0].float().mean(0)
@@ -76,9 +76,9 @@ def test_a_real_video_becomes_a_good_sample(sample_folder: Path) -> None:
     inside = loaded.mask.expand(3, -1, -1, -1)
     # A pixel inside, since the videos' colours have half the resolution.
     core = torch.nn.functional.avg_pool2d(inside[0].float(), 5, 1, 2) == 1
-    assert ((loaded.agnostic[:, core].int() - 127).abs() <= 3).float().mean() > 0.99
+    assert ((agnostic[:, core].int() - 127).abs() <= 3).float().mean() > 0.99
     outside = torch.nn.functional.avg_pool2d(inside[0].float(), 5, 1, 2) == 0
-    assert (loaded.agnostic[:, outside].int() - loaded.video[:, outside]).abs().float().mean() < 3
+    assert (agnostic[:, outside].int() - loaded.video[:, outside]).abs().float().mean() < 3
     assert loaded.pose[:, :, 60:90, 100:130].any()
     with Image.open(sample_folder / "contact_sheet.png") as sheet:
         assert sheet.height > 5 * 150
@@ -88,6 +88,9 @@ def test_a_folder_of_samples_is_a_data_set(sample_folder: Path, tmp_path: Path) 
     for name in ("b", "a"):
         shutil.copytree(sample_folder, tmp_path / name)
     assert [sample.root.name for sample in read_samples(tmp_path)] == ["a", "b"]
+    assert check(tmp_path) == 1, "of one id"
+    line = json.loads((tmp_path / "b" / "meta.jsonl").read_text())
+    (tmp_path / "b" / "meta.jsonl").write_text(json.dumps({**line, "id": "b"}))
     assert check(tmp_path) == 0
     (tmp_path / "b" / "hand.mp4").unlink()
     assert check(tmp_path) == 1
@@ -117,6 +120,12 @@ def test_what_a_user_has_is_taken_as_it_is(sample_folder: Path, inputs: Path, tm
     assert torch.equal(before.mask, after.mask)
     assert (before.pose.int() - after.pose).abs().float().mean() < 1
     assert (before.hand.int() - after.hand).abs().float().mean() < 1
+    del given["hand"]
+    with pytest.warns(UserWarning, match="no hands found"):
+        prepare(options(inputs, tmp_path / "handless", video=nobody, **given))
+    handless = read_samples(tmp_path / "handless")[0].load()
+    assert torch.equal(handless.mask, before.mask) and not handless.hand.any()
+    given["hand"] = sample_folder / "hand.mp4"
     inverted = write_frames(
         255 - read_video(given["mask"])[0].permute(1, 2, 3, 0).numpy(), tmp_path / "m.mp4"
     )
@@ -154,7 +163,9 @@ def test_size_length_and_times_follow_what_is_cut(inputs: Path, tmp_path: Path) 
     messages = " ".join(str(warning.message) for warning in told)
     assert "the last 2 of 7 frames" in messages
     assert "0 of 1 actions are left" in messages
-    loaded = read_samples(tmp_path / "a")[0].load()
+    (sample,) = read_samples(tmp_path / "a")
+    assert sample.record.caption == "The person is adjusting the collar", "of what was given"
+    loaded = sample.load()
     assert loaded.video.shape == (3, 5, 192, 144)
     assert loaded.garment.shape[1:] == (192, 144)
     assert loaded.mask[..., 120:, 50:90].float().mean() > 0.95

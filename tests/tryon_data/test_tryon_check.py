@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,17 +15,17 @@ from vision.media.bad_item import BadItemError
 from vision.media.video import read_video
 from vision.tryon import check
 from vision.tryon.actions import read_actions
-from vision.tryon.faults import background_fault, mask_fault
+from vision.tryon.faults import agnostic_fault, background_fault, mask_fault
 from vision.tryon.index import INDEX_NAME, SampleRecord, read_index, record_line
 from vision.tryon.readers import read_samples, read_vivid
-from vision.tryon.sample import GREY, TryOnSample
+from vision.tryon.sample import GREY, TryOnSample, agnostic_video
 
 
 @pytest.fixture
 def good(studio_set: Path) -> SampleRecord:
     """The first sample of the studio, with files told from the root of the file system."""
     sample = read_samples(studio_set)[0]
-    names = ("video", "garment", "mask", "pose", "hand", "truth")
+    names = ("video", "garment", "mask", "pose", "hand", "truth", "unpaired_garment")
     return replace(sample.record, unpaired_video=None, **{name: str(sample.path(name)) for name in names})
 
 
@@ -50,8 +51,9 @@ def test_a_sample_of_the_studio_is_good_and_loads(
     assert loaded.garment.shape == (3, 96, 72)
     assert torch.equal(loaded.mask, TryOnSample(good, studio_set).load().mask)
     inside = loaded.mask.expand(3, -1, -1, -1)
-    assert (loaded.agnostic[inside] == GREY).all()
-    assert torch.equal(loaded.agnostic[~inside], loaded.video[~inside])
+    agnostic = agnostic_video(loaded.video, loaded.mask)
+    assert (agnostic[inside] == GREY).all()
+    assert torch.equal(agnostic[~inside], loaded.video[~inside])
     own = TryOnSample.of_folder(studio_set / "train" / "000001")
     assert own.record == samples[1].record
     assert torch.equal(own.load().video, samples[1].load().video)
@@ -104,6 +106,9 @@ def test_wrong_files_are_named(
         "shorter": ("frames", {"pose": write_frames(video[:13], tmp_path / "short.mp4")}),
         "cut": ("unreadable", {"video": tmp_path / "cut.mp4"}),
         "gone": ("unreadable", {"garment": tmp_path / "gone.png"}),
+        "shown": ("agnostic", {"agnostic": Path(good.video)}),
+        "other": ("unreadable", {"unpaired_garment": tmp_path / "gone.png"}),
+        "untrue": ("missing", {"truth": tmp_path / "gone.npz"}),
         "brown": ("background", {"garment": tmp_path / "brown.png"}),
         "blank": ("background", {"garment": tmp_path / "blank.png"}),
     }
@@ -123,7 +128,7 @@ def test_wrong_files_are_named(
     lines = told_by_the_check(tmp_path, capsys, good, *records)
     for name, (kind, _) in {**bad, "eighteen": ("length", {})}.items():
         assert any(line.startswith(f"{kind}: {name}") for line in lines), (name, lines)
-    assert any(line.startswith("1 of 11 samples") for line in lines)
+    assert any(line.startswith("1 of 14 samples") for line in lines)
     assert any("cut the last 1 " in line for line in lines)
     for name in ("smaller", "shorter", "cut"):
         with pytest.raises(BadItemError, match=name):
@@ -142,6 +147,7 @@ def test_wrong_files_are_named(
             '{"id": "a", "video": "v", "garment": "g", "mask": "m", "actions": [{"start": "1"}]}',
             "whole numbers",
         ),
+        ('{"id": "a", "video": "v", "garment": "g", "mask": "m", "actions": "a.json"}', "found 'a.json'"),
     ],
 )
 def test_wrong_lines_are_named(
@@ -154,6 +160,37 @@ def test_wrong_lines_are_named(
     assert told in out
     with pytest.raises(BadItemError, match="line 1"):
         read_samples(tmp_path)
+
+
+def test_an_id_is_of_one_sample(
+    good: SampleRecord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = told_by_the_check(tmp_path, capsys, good, good)
+    assert "id: 000000: another sample has this id; give each its own" in lines
+    assert any(line.startswith("1 of 2 samples") for line in lines)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"front_seqs": ["0", "17"]},
+        {"front_seqs": [0.0, 17.0]},
+        {"front_seqs": [0]},
+        {"video": 3},
+        {"image": None},
+    ],
+)
+def test_a_damaged_list_of_vivid_names_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
+) -> None:
+    line = {"video": "7.mp4", "image": "7.png", "front_seqs": [0, 17], "subdir": "dresses", **changes}
+    listed = tmp_path / "list.jsonl"
+    listed.write_text(json.dumps(line))
+    assert check.main([str(tmp_path), "--vivid", str(listed)]) == 2
+    assert f"{listed}, line 1: " in capsys.readouterr().err
+    listed.write_bytes(b"\xff\xfe")
+    assert check.main([str(tmp_path), "--vivid", str(listed)]) == 2
+    assert "is no text in UTF-8" in capsys.readouterr().err
 
 
 def test_no_index_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +221,13 @@ def test_a_mask_is_judged_by_skeleton_or_grey() -> None:
     grey = torch.where(mask, torch.tensor(GREY), torch.tensor(30)).to(torch.uint8).expand(3, -1, -1, -1)
     assert mask_fault(mask, "a", agnostic=grey) is None
     assert mask_fault(~mask, "a", agnostic=grey) is not None
+    # One wrong mask makes a wrong agnostic video.
+    around = torch.where(mask, torch.tensor(30), torch.tensor(GREY)).to(torch.uint8).expand(3, -1, -1, -1)
+    fault = mask_fault(~mask, "a", pose, around)
+    assert fault is not None and fault.kind == "mask inverted"
+    assert agnostic_fault(mask, grey, "a") is None
+    fault = agnostic_fault(mask, torch.full_like(grey, 30), "a")
+    assert fault is not None and "0% of the agnostic video is grey" in str(fault)
     # A close view, in which the garment fills the frame, is no inverted mask.
     close = torch.ones_like(mask)
     close[..., :8, 16:30] = False

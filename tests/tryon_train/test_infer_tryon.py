@@ -3,6 +3,7 @@
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ from tiny_tryon_model import ARCHITECTURE, pipeline_of  # pyright: ignore[report
 from tiny_tryon_runs import TryOnWorkspace
 
 from infer import tryon
-from vision.media import read_video
+from vision.media import read_video, to_image, write_image, write_video
 from vision.transformer import VideoTransformer
-from vision.tryon.index import INDEX_NAME
+from vision.tryon.index import INDEX_NAME, record_line
+from vision.tryon.readers import read_samples
 
 
 def words(model: Path, tryon_runs: TryOnWorkspace, out: Path, *more: str) -> list[str]:
@@ -46,6 +48,13 @@ def test_videos_are_made_beside_the_filmed_ones_and_once(
     assert Image.open(tmp_path / Path(name).with_suffix(".png")).width > 8 * 24
     assert tryon.main([*command, "--seed", "1"]) == 2
     assert "was made with seed 0 (now 1)" in capsys.readouterr().err
+    slower = tmp_path / "slower"
+    slower.mkdir()
+    sample = read_samples(tryon_runs.clips)[0]
+    paths = {part: str(sample.path(part)) for part in ("video", "mask", "pose", "hand", "garment")}
+    (slower / INDEX_NAME).write_text(record_line(replace(sample.record, fps=4, **paths)))
+    assert tryon.main([*command, "--index", str(slower)]) == 2
+    assert "was made with fps 16 (now 4)" in capsys.readouterr().err
 
 
 def test_a_model_without_a_guider_says_what_it_leaves_out(
@@ -71,6 +80,21 @@ def test_mistakes_in_a_command_of_tryon(
     ):
         assert tryon.main([*command, *more]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_samples_of_vivid_are_dressed(tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path) -> None:
+    sample, part = read_samples(tryon_runs.clips)[0], tmp_path / "dresses"
+    for folder, name in (("videos", "video"), ("agnostic_mask", "mask"), ("densepose", "pose")):
+        (part / folder).mkdir(parents=True)
+        pixels = sample.video_of(name)
+        write_video(255 - pixels if name == "mask" else pixels, part / folder / "7_detail.mp4", 16)
+    (part / "images").mkdir()
+    write_image(to_image(sample.garment()), part / "images" / "7.png")
+    line = {"video": "7_detail.mp4", "image": "7.png", "front_seqs": [0, 13], "subdir": "dresses"}
+    (tmp_path / "list.jsonl").write_text(json.dumps(line))
+    command = words(tryon_run / "final", tryon_runs, tmp_path / "out", "--alone", "--index", str(tmp_path))
+    assert tryon.main([*command, "--vivid", str(tmp_path / "list.jsonl"), "--inverted"]) == 0
+    assert read_video(tmp_path / "out" / "7.mp4")[0].shape == (3, 13, 16, 24)
 
 
 def test_two_processes_dress_as_one_does(tryon_runs: TryOnWorkspace, tryon_run: Path, tmp_path: Path) -> None:

@@ -58,6 +58,14 @@ def transparent(folder: Path, record: SampleRecord) -> SampleRecord:
     return replace(record, garment=str(folder / "garment.png"))
 
 
+def gone(folder: Path, record: SampleRecord) -> SampleRecord:
+    return replace(record, garment=str(folder / "gone.png"))
+
+
+def faster(folder: Path, record: SampleRecord) -> SampleRecord:
+    return replace(record, fps=30)
+
+
 def with_actions(*actions: tuple[int, int, str]) -> Change:
     return lambda folder, record: replace(record, actions=actions)
 
@@ -71,13 +79,14 @@ def short_pose(folder: Path, record: SampleRecord) -> SampleRecord:
     ("change", "message"),
     [
         (unreadable, "cut.mp4"),
+        (gone, "gone.png: No such file"),
         (mask_of(0), "000000: the mask is empty"),
         (short_pose, "000000: the pose has 13 frames, its video 17"),
         (with_actions((8, 4, "zip")), "ends before it begins"),
         (with_actions((4, 17, "zip")), "outside the clip"),
         (with_actions((4, 8, "zip " * 30)), "000000: the caption"),
     ],
-    ids=["unreadable", "empty mask", "short pose", "reversed", "past the end", "long caption"],
+    ids=["unreadable", "gone", "empty mask", "short pose", "reversed", "past the end", "long caption"],
 )
 def test_a_sample_that_cannot_be_is_named(
     tryon_runs: TryOnWorkspace,
@@ -98,9 +107,10 @@ def test_a_sample_that_cannot_be_is_named(
     [
         (mask_of(255), "the mask is full"),
         (transparent, "is transparent in parts; it is laid on white"),
+        (faster, "trained at 16 frames a second; 1 samples have others, as 000000 with 30"),
         (with_actions((1, 8, "zip"), (5, 12, "hem")), "they are split, and their captions joined by 'and'"),
     ],
-    ids=["full mask", "transparent garment", "overlap"],
+    ids=["full mask", "transparent garment", "frame rate", "overlap"],
 )
 def test_a_sample_that_is_used_otherwise_is_warned_of(
     tryon_runs: TryOnWorkspace,
@@ -126,3 +136,22 @@ def test_captions_that_a_model_never_learned_are_left_out_once(
     assert dress(model, tryon_runs, tmp_path, lambda folder, record: record) == 0
     told = capsys.readouterr().err
     assert told.count("was trained without captions of actions; those of 1 samples are left out") == 1
+
+
+def test_two_samples_do_not_share_a_file(
+    model: Path, tryon_runs: TryOnWorkspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = read_samples(tryon_runs.clips)[0].record
+    lines = [record_line(replace(record, id=name)) for name in ("a/b", "a-b")]
+    (tmp_path / INDEX_NAME).write_text("\n".join(lines))
+    words = ["--model", str(model), "--index", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert tryon.main(words) == 2
+    assert "several samples would be written as a-b.mp4, by their ids a-b, a/b" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--guidance-scale", "nan"], ["--inverted"], ["--vivid", "l", "--unpaired"]]
+)
+def test_options_that_cannot_be(words: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        tryon.main(["--model", "m", "--index", "i", "--out", "o", *words])

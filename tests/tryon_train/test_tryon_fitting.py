@@ -10,7 +10,7 @@ from PIL import Image
 from tiny_tryon_model import pipeline_of  # pyright: ignore[reportMissingImports] - of tests/tryon
 
 from infer import tryon, tryon_sheet
-from vision.media import read_video
+from vision.media import read_video, write_video
 from vision.tryon import check, fitting
 from vision.tryon.readers import read_samples
 
@@ -68,6 +68,29 @@ def test_the_sheet_shows_what_was_filmed_once_above_what_was_made(
     first, last = SCRIPT["begins"][0], SCRIPT["begins"][0] + SCRIPT["lasts"] - 1
     orange = (bar - bar.new_tensor([255, 140, 0])[:, None]).abs().amax(0) < 40
     assert orange[first : last + 1].all() and not orange[last + 1 :].any()
+
+
+def test_a_sheet_of_some_samples_whose_videos_are_of_several_lengths(
+    samples: Path, made: Path, tmp_path: Path
+) -> None:
+    videos = tmp_path / "made"
+    videos.mkdir()
+    for name in ("000000", "000002"):
+        for ending in (".mp4", ".json"):
+            (videos / f"{name}{ending}").write_bytes((made / f"{name}{ending}").read_bytes())
+    short, _ = read_video(videos / "000000.mp4")
+    write_video(short[:, :13], videos / "000000.mp4", 16)
+    lines = (samples / "meta.jsonl").read_text().splitlines()
+    index = samples / "some.jsonl"
+    # The second is of another split.
+    index.write_text("\n".join([lines[0], lines[1].replace('"split": "test"', '"split": "other"'), lines[2]]))
+    words = ["--index", str(index), "--videos", str(videos), "--split", "test"]
+    for limit, height in (("2", 2 * 32), ("1", 32)):
+        sheet = tmp_path / f"{limit}.png"
+        assert tryon_sheet.main([*words, "--limit", limit, "--out", str(sheet)]) == 0
+        frames, _ = read_video(sheet.with_suffix(".mp4"))
+        assert frames.shape == (3, 17 if limit == "2" else 13, height, 2 * 24)
+    index.unlink()
 
 
 def test_videos_that_a_sheet_cannot_show(

@@ -27,6 +27,7 @@ from vision.media.bad_item import BadItemError
 from vision.media.video import UnreadableVideoError, frame_count
 from vision.processes import process_state
 from vision.text import TokenEncoder
+from vision.tryon.actions import overlapping
 from vision.tryon.captions import check_captions
 from vision.tryon.clip import make_clip
 from vision.tryon.control import control_latents
@@ -139,6 +140,11 @@ def _prepared(
             )
             found[number].append((plain, mirror) if True in variants else (plain,))
     report_bad("samples", [bad[number] for number in sorted(bad)], len(found), data.max_bad_share)
+    if data.actions and (count := sum(overlapping(samples[number].record.actions) for number in found)):
+        warnings.warn(
+            f"actions overlap in {count} samples; they are split, and their captions joined by 'and'",
+            stacklevel=3,
+        )
     return table, [window for number in sorted(found) for window in found[number]], lost
 
 

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -61,7 +62,8 @@ def set_grid(scheduler: Any, grid: Sequence[float], tokens: int, device: torch.d
         ValueError: the scheduler takes no grid, and this one is not its own.
     """
     accepted = inspect.signature(scheduler.set_timesteps).parameters
-    arguments: dict[str, Any] = {"sigmas": list(grid)}
+    # diffusers' multistep schedulers calculate with it as an array.
+    arguments: dict[str, Any] = {"sigmas": np.array(grid, np.float64)}
     if "sigmas" not in accepted:
         if list(grid) != linear_schedule(len(grid))[:-1]:
             raise ValueError(

@@ -7,6 +7,7 @@ import struct
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -42,10 +43,19 @@ def read_image(path: Path | str, channels: int = 3) -> Image.Image:
     return decode_image(content, str(path), channels)
 
 
-def is_transparent(path: Path | str) -> bool:
-    """Whether a picture that :func:`read_image` reads has transparency, which that lays over white."""
-    with Image.open(path) as opened:
-        return opened.has_transparency_data
+def is_transparent(picture: Path | str | Image.Image) -> bool:
+    """Whether something of a picture is transparent, which :func:`read_image` lays over white.
+
+    Args:
+        picture: or the file of one that :func:`read_image` reads.
+    """
+    if not isinstance(picture, Image.Image):
+        with Image.open(picture) as opened:
+            return is_transparent(opened)
+    if not picture.has_transparency_data:
+        return False
+    least, _ = picture.convert("RGBA").getchannel("A").getextrema()
+    return cast(int, least) < 255
 
 
 def decode_image(content: bytes, name: str, channels: int = 3) -> Image.Image:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 import torch
 from av.error import FFmpegError
 from torch import Tensor
 
-from vision.media.video import SAME_BYTES, UnreadableVideoError, frame_for
+from vision.media.video import SAME_BYTES, UnreadableVideoError, frame_for, upright
 from vision.whole_file import written_aside
 
 #: Ends of names of videos that are written as they were read.
@@ -57,7 +56,7 @@ def rewrite_video(
                             outside.mux(packet)
                         continue
                     for frame in packet.decode():
-                        changed = change(_pixels(frame))
+                        changed = change(torch.from_numpy(upright(frame)).permute(2, 0, 1))
                         if written is None:
                             written = _add_stream(outside, pictures, changed, quality)
                         shown = frame_for(written, changed.permute(1, 2, 0).contiguous().numpy())
@@ -73,12 +72,6 @@ def rewrite_video(
     except FFmpegError as error:
         raise UnreadableVideoError(f"{source}: not a whole video ({error.strerror})") from error
     return count
-
-
-def _pixels(frame: Any) -> Tensor:
-    """A frame as it is meant to be seen, (3, H, W): cameras note that they were held upright."""
-    array = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    return torch.from_numpy(np.ascontiguousarray(array)).permute(2, 0, 1)
 
 
 def _add_stream(container: Any, like: Any, pixels: Tensor, quality: int) -> Any:

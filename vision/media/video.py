@@ -27,7 +27,9 @@ class UnreadableVideoError(ValueError):
 
 
 def read_video(path: Path | str) -> tuple[Tensor, float]:
-    """All frames of a video and its frame rate.
+    """All frames of a video, upright, and its frame rate.
+
+    A camera's rotation, which the file's head tells of each frame, is applied.
 
     Returns:
         uint8 of shape (3, F, H, W), and frames a second.
@@ -43,7 +45,7 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
                 raise UnreadableVideoError(f"{path} holds no video stream")
             stream = container.streams.video[0]
             stream.thread_type = "AUTO"
-            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
+            frames = [upright(frame) for frame in container.decode(stream)]
             rate, declared = stream.average_rate, stream.frames
     except FFmpegError as error:
         raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
@@ -58,6 +60,12 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
             )
     pixels = torch.from_numpy(np.stack(frames))  # (F, H, W, C)
     return pixels.permute(3, 0, 1, 2).contiguous(), float(rate)
+
+
+def upright(frame: av.VideoFrame) -> np.ndarray:
+    """A frame as it is meant to be seen: cameras note how they were held. uint8, shape (H, W, 3)."""
+    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))  # against the clock
+    return np.ascontiguousarray(pixels)
 
 
 def frame_count(path: Path | str) -> int:

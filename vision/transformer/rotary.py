@@ -134,7 +134,10 @@ def rotate_1d(x: Tensor, positions: Tensor, theta: float = _BASE) -> Tensor:
             f"positions have shape {tuple(positions.shape)}; x of shape {tuple(x.shape)} takes "
             f"({x.shape[1]},) or {tuple(x.shape[:2])}"
         )
-    exponents = torch.arange(0, x.shape[-1], 2, dtype=torch.float64, device=x.device) / x.shape[-1]
-    angle = positions.to(x.device, torch.float64).unsqueeze(-1) * theta**-exponents  # (..., L, E / 2)
+    # Apple's GPUs have no float64.
+    place = torch.device("cpu") if x.device.type == "mps" else x.device
+    exponents = torch.arange(0, x.shape[-1], 2, dtype=torch.float64, device=place) / x.shape[-1]
+    angle = positions.to(place, torch.float64).unsqueeze(-1) * theta**-exponents  # (..., L, E / 2)
     table = torch.stack([angle.cos(), angle.sin()], dim=-1)
-    return rotate(x, table if x.dtype == torch.float64 else table.float())
+    # Pairs become complex numbers, which must lie side by side.
+    return rotate(x.contiguous(), (table if x.dtype == torch.float64 else table.float()).to(x.device))

@@ -4,6 +4,7 @@ Legend: T frames of video, counted from 0.
 """
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from operator import index
@@ -99,27 +100,49 @@ def action_faults(
         if latest is not None and action[0] <= latest[1]:
             yield BadItemError(
                 "overlap",
-                f"{name}: the actions {_shown(latest)} and {_shown(action)} overlap; shorten one, or join "
-                "them with vision.tryon.actions.split_overlaps",
+                f"{name}: the actions {_shown(latest)} and {_shown(action)} overlap; shorten one, or their "
+                "common frames get both captions",
             )
         if latest is None or action[1] > latest[1]:
             latest = action
 
 
-def check_actions(actions: Iterable[Any], num_frames: int) -> list[Action]:
-    """The actions in the order of time.
+def check_times(actions: Sequence[Action], num_frames: int | None, name: str = "the clip") -> None:
+    """Raises the first of :func:`action_faults` that is of the kind timestamps."""
+    for fault in action_faults(actions, num_frames, name):
+        if fault.kind == "timestamps":
+            raise fault
+
+
+def overlapping(actions: Sequence[Action]) -> bool:
+    """Whether some frame is in several actions, whose times are right."""
+    return any(fault.kind == "overlap" for fault in action_faults(actions, None))
+
+
+def ordered_actions(actions: Iterable[Any], num_frames: int, name: str = "the clip") -> list[Action]:
+    """The actions in the order of time, apart from each other; :func:`split_overlaps` with a warning.
 
     Args:
         actions: ``(first_frame, last_frame, caption)``, both frames included, in any order.
         num_frames: T.
+        name: of the video or file, for messages.
 
     Raises:
-        ValueError: the first of :func:`action_faults`, or an entry that is no action.
+        ValueError: as :func:`check_times`, or an entry that is no action.
     """
-    checked = sorted(read_actions(actions))
-    for fault in action_faults(checked, num_frames):
-        raise fault
-    return checked
+    given = read_actions(actions)
+    check_times(given, num_frames, name)
+    return split_with_warning(given, name)
+
+
+def split_with_warning(actions: Sequence[Action], name: str) -> list[Action]:
+    """:func:`split_overlaps`, with a warning of what comes out where something overlaps."""
+    if not overlapping(actions):
+        return sorted(actions)
+    split = split_overlaps(actions)
+    told = ", ".join(f"{first}-{last} {caption!r}" for first, last, caption in split)
+    warnings.warn(f"{name}: actions overlap and are split: {told}", stacklevel=3)
+    return split
 
 
 def split_overlaps(actions: Iterable[Sequence[Any]]) -> list[Action]:

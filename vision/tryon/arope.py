@@ -25,7 +25,7 @@ def arope_positions(
 
     Args:
         segments: ``(start, stop, caption)`` in latent frames, as of :func:`vision.tryon.action_segments`.
-        caption_lengths: N_i of each segment's caption; that of a gap has at least one token as well.
+        caption_lengths: N_i of each segment's caption; text encoders end even an empty one by a token.
         stride: k, from one segment to the next.
         rotate_null: the tokens of gaps stand at ``i stride`` too (TaRoPE, EchoShot, arXiv 2506.15838).
 
@@ -33,7 +33,7 @@ def arope_positions(
         float32 of shape (F,), and of shape (M,), the captions one after another.
 
     Raises:
-        ValueError: segments with holes, another number of lengths, a caption without tokens.
+        ValueError: segments with holes, another number of lengths, a negative one.
     """
     frames, caption_lengths = check_segments(segments), _checked_lengths(segments, caption_lengths)
     queries = torch.zeros(frames)
@@ -41,7 +41,7 @@ def arope_positions(
     for number, ((start, stop, caption), length) in enumerate(zip(segments, caption_lengths, strict=True)):
         queries[start:stop] = number * stride
         keys += [number * stride if caption or rotate_null else 0.0] * length
-    return queries, torch.tensor(keys)
+    return queries, torch.tensor(keys, dtype=torch.float32)
 
 
 def rerope_positions(
@@ -71,7 +71,7 @@ def rerope_positions(
         middles = torch.arange(stop - start) + 0.5
         queries[start:stop] = (number + middles / (stop - start)) * length
         keys += [(number + 0.5) * length] * tokens
-    return queries, torch.tensor(keys)
+    return queries, torch.tensor(keys, dtype=torch.float32)
 
 
 def _checked_lengths(segments: Sequence[Segment], lengths: Sequence[int]) -> list[int]:
@@ -79,8 +79,6 @@ def _checked_lengths(segments: Sequence[Segment], lengths: Sequence[int]) -> lis
         raise ValueError(
             f"there are {len(lengths)} caption lengths for {len(segments)} segments; give one each, gaps too"
         )
-    if short := [length for length in lengths if length < 1]:
-        raise ValueError(
-            f"a caption has {short[0]} tokens; expected at least 1, since an encoder ends even an empty one"
-        )
+    if short := [length for length in lengths if length < 0]:
+        raise ValueError(f"a caption has {short[0]} tokens; expected their number")
     return [int(length) for length in lengths]

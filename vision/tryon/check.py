@@ -15,8 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m vision.tryon.check",
         description="Reads every sample of a data set and names those with files that are missing, damaged "
         "or of several sizes or lengths, another number of frames than 4n + 1, a mask that is empty, full or "
-        "inverted, actions that are reversed, overlap or end after the video, or a garment without white "
-        "around it. Exits with 1 where there are any.",
+        "inverted, an agnostic video that shows the garment, actions that are reversed, overlap or end after "
+        "the video, a garment without white around it, or an id that another sample has. Exits with 1 where "
+        "there are any.",
     )
     parser.add_argument(
         "folder", type=Path, metavar="DIR", help="folder with meta.jsonl, or the root of ViViD"
@@ -55,8 +56,16 @@ def check(folder: Path, vivid: Path | None = None, inverted: bool = False) -> in
     from vision.tryon.readers import find_indexes, read_vivid
     from vision.tryon.sample import TryOnSample
 
+    seen: set[str] = set()
+
     def faults_of(item: TryOnSample | BadItemError) -> "list[BadItemError]":
-        return [item] if isinstance(item, BadItemError) else list(faults(item))
+        if isinstance(item, BadItemError):
+            return [item]
+        name, found = item.record.id, list(faults(item))
+        if name in seen:
+            found.append(BadItemError("id", f"{name}: another sample has this id; give each its own"))
+        seen.add(name)
+        return found
 
     items: list[TryOnSample | BadItemError]
     if vivid is not None:

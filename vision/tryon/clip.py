@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vision.tryon.actions import Action, check_actions, read_actions, retime
+from vision.tryon.actions import Action, ordered_actions, read_actions, retime
 from vision.tryon.pixels import Frames, MaskFrames, garment_pixels, mask_pixels, video_pixels
 from vision.tryon.segments import RATE
 
@@ -88,7 +88,8 @@ def make_clip(
         multiples: what height and width must be multiples of.
 
     Raises:
-        ValueError: videos of different lengths or sizes, a size or a mask that cannot be, bad actions.
+        ValueError: videos of different lengths or sizes, a size or a mask that cannot be, bad actions. Those
+            that overlap are split with a warning.
     """
     pixels = video_pixels(video, "the video")
     found: dict[str, Tensor] = {"video": pixels, "mask": mask_pixels(mask)}
@@ -102,9 +103,11 @@ def make_clip(
                 f"width), the video {count} of {height} x {width}; all conditions have the video's"
             )
     if height % multiples[0] or width % multiples[1]:
+        nearest = [max(1, side // unit) * unit for side, unit in zip((height, width), multiples, strict=True)]
         raise ValueError(
             f"the video is {height} x {width} (height x width); height must be a multiple of {multiples[0]}, "
-            f"width of {multiples[1]}; scale and cut it and its conditions with vision.media.resize_and_crop"
+            f"width of {multiples[1]}; scale and cut it and its conditions to {nearest[0]} x {nearest[1]}, "
+            "by vision.media.resize_and_crop, or by --size on the command line"
         )
     covered = found["mask"].mean().item()
     if covered == 0:
@@ -116,7 +119,7 @@ def make_clip(
             stacklevel=3,
         )
     said: Any = actions(pixels[0]) if callable(actions) else actions
-    timed = check_actions([] if said is None else read_actions(said), count)
+    timed = ordered_actions([] if said is None else read_actions(said), count)
     clip = TryOnClip(**found, garment=garment_pixels(garment, height, width), actions=timed)
     kept = (count - 1) // RATE * RATE + 1
     if kept < count:

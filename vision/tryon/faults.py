@@ -22,7 +22,7 @@ def faults(sample: TryOnSample) -> Iterator[BadItemError]:
     """Everything that is wrong with a sample, each with its kind and what to do about it.
 
     Kinds: missing, unreadable, sizes, frames, length (not 4n + 1), mask empty, mask full, mask inverted,
-    timestamps, overlap, background.
+    agnostic, timestamps, overlap, background.
     """
     name = sample.record.id
     videos: dict[str, Tensor] = {}
@@ -48,15 +48,24 @@ def faults(sample: TryOnSample) -> Iterator[BadItemError]:
     else:
         yield from action_faults(sample.record.actions, None, name)
     if "mask" in videos:
-        fault = mask_fault(videos["mask"], name, videos.get("pose"), videos.get("agnostic"))
+        agnostic = videos.get("agnostic")
+        fault = mask_fault(videos["mask"], name, videos.get("pose"), agnostic)
+        if fault is None and agnostic is not None:
+            fault = agnostic_fault(videos["mask"], agnostic, name)
         if fault is not None:
             yield fault
-    try:
-        fault = background_fault(sample.garment(), name)
-    except BadItemError as error:
-        fault = error
-    if fault is not None:
-        yield fault
+    for part in ("garment", "unpaired_garment"):
+        if part == "garment" or sample.path(part) is not None:
+            try:
+                fault = background_fault(sample.garment(part), f"{name}, {part}")
+            except BadItemError as error:
+                fault = error
+            if fault is not None:
+                yield fault
+    for part in ("truth", "unpaired_video"):
+        path = sample.path(part)
+        if path is not None and not path.exists():
+            yield BadItemError("missing", f"{name}: its {part} {path} does not exist")
 
 
 def mask_fault(
@@ -64,9 +73,9 @@ def mask_fault(
 ) -> BadItemError | None:
     """What is wrong with a mask: empty, full or inverted.
 
-    It is called inverted where the agnostic video is grey outside of it rather than inside, or, without such
-    a video, where it covers most of the frames' borders and less than half of the skeletons, or of the middle
-    where there are none.
+    It is called inverted where the agnostic video is grey outside of it rather than inside, or where it
+    covers most of the frames' borders and less than half of the skeletons, or of the middle where there are
+    none.
 
     Args:
         mask: bool, shape (1, F, H, W), True where pixels are to be generated.
@@ -79,27 +88,56 @@ def mask_fault(
         return BadItemError("mask empty", f"{name}: the mask is black everywhere; white is what is generated")
     if share == 1:
         return BadItemError("mask full", f"{name}: the mask is white everywhere, so that no person is left")
-    inverted = False
-    if agnostic is not None and agnostic.shape[1:] == mask.shape[1:]:
-        grey = ((agnostic.int() - GREY).abs() <= _TOLERANCE).all(0, keepdim=True)
-        inverted = grey[~mask].float().mean().item() > 0.5 > grey[mask].float().mean().item()
-    else:
-        height, width = mask.shape[2:]
-        rim = torch.ones(height, width, dtype=torch.bool)
-        edge = max(1, min(height, width) // 32)
-        rim[edge:-edge, edge:-edge] = False
-        inner = torch.zeros(height, width, dtype=torch.bool)
-        inner[height // 3 : height - height // 4, width // 3 : width - width // 3] = True
-        limbs = None if pose is None or pose.shape[1:] != mask.shape[1:] else (pose > 64).any(0, keepdim=True)
-        where = limbs if limbs is not None and limbs.any() else inner.expand_as(mask)
-        inverted = mask[..., rim].float().mean().item() > 0.5 > mask[where].float().mean().item()
-    if inverted:
+    if _around_the_person(mask, pose) or (agnostic is not None and _grey_outside(mask, agnostic)):
         return BadItemError(
             "mask inverted",
             f"{name}: the mask is white around the person and black upon them; white is what is generated, "
             "so invert it",
         )
     return None
+
+
+def agnostic_fault(mask: Tensor, agnostic: Tensor, name: str) -> BadItemError | None:
+    """What is wrong with an agnostic video: where the mask is white it still shows the garment.
+
+    Args:
+        mask: bool, shape (1, F, H, W).
+        agnostic: uint8, shape (3, F, H, W); one of another size is not judged.
+        name: for the message.
+    """
+    grey = _grey(mask, agnostic)
+    if grey is None or (share := grey[mask].float().mean().item()) > 0.5:
+        return None
+    return BadItemError(
+        "agnostic",
+        f"{name}: {share:.0%} of the agnostic video is grey ({GREY}) where the mask is white, expected all: "
+        "it shows what is to be replaced. Leave it out to have it made from video and mask",
+    )
+
+
+def _grey(mask: Tensor, agnostic: Tensor) -> Tensor | None:
+    """Where an agnostic video is grey, shape (1, F, H, W); None where it has another size."""
+    if agnostic.shape[1:] != mask.shape[1:]:
+        return None
+    return ((agnostic.int() - GREY).abs() <= _TOLERANCE).all(0, keepdim=True)
+
+
+def _grey_outside(mask: Tensor, agnostic: Tensor) -> bool:
+    grey = _grey(mask, agnostic)
+    return grey is not None and grey[~mask].float().mean().item() > 0.5 > grey[mask].float().mean().item()
+
+
+def _around_the_person(mask: Tensor, pose: Tensor | None) -> bool:
+    """Whether a mask covers the frames' borders, and not the person in the middle."""
+    height, width = mask.shape[2:]
+    rim = torch.ones(height, width, dtype=torch.bool)
+    edge = max(1, min(height, width) // 32)
+    rim[edge:-edge, edge:-edge] = False
+    inner = torch.zeros(height, width, dtype=torch.bool)
+    inner[height // 3 : height - height // 4, width // 3 : width - width // 3] = True
+    limbs = None if pose is None or pose.shape[1:] != mask.shape[1:] else (pose > 64).any(0, keepdim=True)
+    where = limbs if limbs is not None and limbs.any() else inner.expand_as(mask)
+    return mask[..., rim].float().mean().item() > 0.5 > mask[where].float().mean().item()
 
 
 def background_fault(garment: Tensor, name: str) -> BadItemError | None:

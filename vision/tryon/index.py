@@ -112,5 +112,8 @@ def _record(content: Any) -> SampleRecord:
     rate = values.get("fps", 16)
     if not isinstance(rate, (int, float)) or not rate > 0:
         raise ValueError(f"found fps {rate!r}, expected frames a second above 0")
-    values["actions"] = tuple(read_actions(content.get("actions") or []))
+    actions = content.get("actions") or []
+    if not isinstance(actions, list):
+        raise ValueError(f"found {actions!r} as actions, expected a list of them")
+    values["actions"] = tuple(read_actions(actions))
     return SampleRecord(**{**values, "id": str(content["id"])})

@@ -25,8 +25,8 @@ def action_constraint_loss(
     Args:
         velocity: predicted, shape (B, C, F, H, W).
         target: ``e - x_0``, same shape.
-        action_mask: 1 or true on latent frames of actions, shape (F,), (B, F), or one that broadcasts to
-            (B, C, F, H, W).
+        action_mask: 1 or true on latent frames of actions, shape (F,), (B, F), or, with more axes, one that
+            broadcasts to (B, C, F, H, W).
         weight: of the second term, at least 0.
         norm: "all" or "mask".
 
@@ -56,17 +56,17 @@ def action_constraint_loss(
 
 def _mask_of_elements(mask: Tensor, like: Tensor) -> Tensor:
     """The mask as float32 that broadcasts to (B, C, F, H, W)."""
-    frames = like.shape[2]
-    if mask.ndim == 1:
-        mask = mask[None]
-    if mask.ndim == 2:
-        mask = mask[:, None, :, None, None]
-    fits = mask.ndim == 5 and all(
-        found in (1, wanted) for found, wanted in zip(mask.shape, like.shape, strict=True)
+    clips, _, frames, _, _ = like.shape
+    shaped = mask
+    if tuple(mask.shape) in ((frames,), (1, frames), (clips, frames)):
+        shaped = mask.reshape(-1, 1, frames, 1, 1)
+    axes = [1] * (5 - shaped.ndim) + list(shaped.shape)
+    fits = len(axes) == 5 and all(
+        found in (1, wanted) for found, wanted in zip(axes, like.shape, strict=True)
     )
-    if not fits or mask.shape[2] != frames:
+    if (mask.ndim < 3 and shaped is mask) or not fits:
         raise ValueError(
-            f"action_mask has shape {tuple(mask.shape)}; expected ({frames},), ({like.shape[0]}, {frames}), "
+            f"action_mask has shape {tuple(mask.shape)}; expected ({frames},), ({clips}, {frames}), "
             f"or one that broadcasts to {tuple(like.shape)}"
         )
-    return mask.to(like.device, torch.float32)
+    return shaped.to(like.device, torch.float32)

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from vision.latents.cache import to_unit_range
-from vision.media import resize_and_crop, resize_and_pad, to_image, to_tensor
+from vision.media import is_transparent, resize_and_crop, resize_and_pad, to_image, to_tensor
 
 #: Frames of one video: pictures of one size, or pixels (3, T, H, W), uint8 or floats in [-1, 1].
 Frames = Sequence[Image.Image] | Tensor
@@ -30,7 +30,7 @@ def video_pixels(frames: Frames, name: str) -> Tensor:
         ValueError: no frames, frames of several sizes, pixels of another shape or range.
     """
     if not isinstance(frames, Tensor):
-        return to_unit_range(_stacked([picture.convert("RGB") for picture in frames], name))[None]
+        return to_unit_range(_stacked(frames, name, "RGB"))[None]
     if frames.ndim != 4 or frames.shape[0] != 3 or not frames.numel():
         raise ValueError(f"{name} has shape {tuple(frames.shape)}; expected (3, frames, height, width)")
     if frames.dtype == torch.uint8:
@@ -50,7 +50,7 @@ def mask_pixels(frames: MaskFrames, name: str = "the mask") -> Tensor:
         ValueError: no frames, frames of several sizes, values of another shape or range.
     """
     if not isinstance(frames, Tensor):
-        return is_white(_stacked([picture.convert("L") for picture in frames], name)).float()[None]
+        return is_white(_stacked(frames, name, "L")).float()[None]
     values = frames[None] if frames.ndim == 3 else frames
     if values.ndim != 4 or values.shape[0] != 1 or not values.numel():
         raise ValueError(f"{name} has shape {tuple(frames.shape)}; expected (1, frames, height, width)")
@@ -81,10 +81,14 @@ def garment_pixels(garment: Image.Image | Tensor, height: int, width: int) -> Te
         if pixels.shape[3:] == (height, width):
             return pixels
         garment = to_image(pixels[0, :, 0])
-    if garment.has_transparency_data:
+    if not isinstance(garment, Image.Image):
+        raise ValueError(
+            f"the garment is {type(garment).__name__}; expected a picture of PIL, such as "
+            "vision.media.read_image gives, or a tensor (3, height, width)"
+        )
+    if is_transparent(garment):
+        warnings.warn("what is transparent in the garment's picture is shown as white", stacklevel=3)
         layer = garment.convert("RGBA")
-        if layer.getextrema()[3][0] < 255:  # type: ignore[reportIndexIssue]
-            warnings.warn("what is transparent in the garment's picture is shown as white", stacklevel=3)
         garment = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     garment = garment.convert("RGB")
     return to_unit_range(to_tensor(resize_and_pad(garment, height, width)))[None, :, None]
@@ -111,8 +115,16 @@ def is_white(values: Tensor) -> Tensor:
     return values > 127
 
 
-def _stacked(pictures: list[Image.Image], name: str) -> Tensor:
+def _stacked(frames: Sequence[Image.Image], name: str, mode: str) -> Tensor:
     """uint8 of shape (C, T, H, W)."""
+    known = isinstance(frames, Sequence) and not isinstance(frames, str)
+    strange = [frame for frame in frames if not isinstance(frame, Image.Image)] if known else [frames]
+    if strange:
+        raise ValueError(
+            f"{name} is of {type(strange[0]).__name__}; expected pictures of PIL, or a tensor "
+            "(channels, frames, height, width) such as vision.media.read_video gives"
+        )
+    pictures = [picture.convert(mode) for picture in frames]
     if not pictures:
         raise ValueError(f"{name} has no frames")
     if len({picture.size for picture in pictures}) > 1:

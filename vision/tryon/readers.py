@@ -1,6 +1,7 @@
 """Samples for try-on of an index, or of ViViD as CatV2TON lays it out."""
 
 import json
+import operator
 from pathlib import Path
 
 from vision.media.bad_item import BadItemError
@@ -71,12 +72,16 @@ def read_vivid(root: Path | str, listed: Path | str, inverted: bool = False) -> 
         lines = [line for line in listed.read_text("utf-8").splitlines() if line.strip()]
     except OSError as error:
         raise ValueError(f"{listed}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{listed} is no text in UTF-8 ({error})") from error
     samples = []
     for number, line in enumerate(lines, 1):
         try:
             content = json.loads(line)
             part, video, image = content["subdir"], content["video"], content["image"]
-            first, end = content["front_seqs"]
+            first, end = map(operator.index, content["front_seqs"])
+            if not (isinstance(video, str) and isinstance(image, str)):
+                raise TypeError(f"video {video!r} or image {image!r} is no text")
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{listed}, line {number}: {type(error).__name__} {error}; expected "

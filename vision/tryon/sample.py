@@ -26,7 +26,6 @@ class Conditions:
     Attributes:
         video: uint8, shape (3, F, H, W).
         mask: bool, shape (1, F, H, W); True is to be generated.
-        agnostic: the video with :data:`GREY` where the mask is True, uint8, shape (3, F, H, W).
         pose: uint8, shape (3, F, H, W); black where there is none.
         hand: likewise.
         garment: uint8, shape (3, H', W'), as it is in its file.
@@ -34,7 +33,6 @@ class Conditions:
 
     video: Tensor
     mask: Tensor
-    agnostic: Tensor
     pose: Tensor
     hand: Tensor
     garment: Tensor
@@ -125,17 +123,13 @@ class TryOnSample:
             raise BadItemError("unreadable", f"{self.record.id}: {error}") from error
 
     def load(self) -> Conditions:
-        """All pixels of the sample.
-
-        A sample without pose or hands has black ones.
+        """The pixels that a try-on sees and is shown. A sample without pose or hands has black ones.
 
         Raises:
             BadItemError: files that are missing, damaged, or of several sizes or lengths.
         """
         video, mask = self.video_of("video"), self.mask()
-        given = {
-            name: self.video_of(name) for name in ("agnostic", "pose", "hand") if self.path(name) is not None
-        }
+        given = {name: self.video_of(name) for name in ("pose", "hand") if self.path(name) is not None}
         for name, pixels in {"mask": mask, **given}.items():
             fault = self.misfit(name, pixels, video)
             if fault is not None:
@@ -144,7 +138,6 @@ class TryOnSample:
         return Conditions(
             video=video,
             mask=mask,
-            agnostic=given["agnostic"] if "agnostic" in given else agnostic_video(video, mask),
             pose=given.get("pose", black),
             hand=given.get("hand", black),
             garment=self.garment(),

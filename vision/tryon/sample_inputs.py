@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vision.tryon.actions import Action, action_faults, retime, split_overlaps
+from vision.tryon.actions import Action, check_times, retime, split_overlaps
 from vision.tryon.pixels import covering, is_white
 from vision.tryon.sample import Conditions, TryOnSample
 
@@ -76,9 +76,7 @@ def timed_actions(
         BadItemError: see :func:`sample_inputs`.
     """
     record = sample.record
-    for fault in action_faults(record.actions, count, record.id):
-        if fault.kind == "timestamps":
-            raise fault
+    check_times(record.actions, count, record.id)
     within = list(record.actions) if window is None else retime(record.actions, *window)
     pieces = split_overlaps(within)
     if not mirrored:

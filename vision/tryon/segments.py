@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vision.tryon.actions import Action, check_actions
+from vision.tryon.actions import Action, ordered_actions
 
 #: First latent frame, the one after the last, caption; "" where nothing is done.
 Segment = tuple[int, int, str]
@@ -18,8 +18,12 @@ Segment = tuple[int, int, str]
 RATE = 4
 
 
-def latent_frames(num_frames: int) -> int:
+def latent_frames(num_frames: int, name: str = "a clip") -> int:
     """F of a clip of T frames.
+
+    Args:
+        num_frames: T.
+        name: of what has them, for the error.
 
     Raises:
         ValueError: T is not 4n + 1.
@@ -27,7 +31,7 @@ def latent_frames(num_frames: int) -> int:
     if num_frames < 1 or (num_frames - 1) % RATE:
         kept = max(1, (num_frames - 1) // RATE * RATE + 1)
         raise ValueError(
-            f"a clip of {num_frames} frames has no whole latent frames; expected {RATE}n + 1, as {kept}"
+            f"{name} of {num_frames} frames has no whole latent frames; expected {RATE}n + 1, as {kept}"
         )
     return 1 + (num_frames - 1) // RATE
 
@@ -49,10 +53,11 @@ def action_segments(actions: Iterable[Sequence[Any]], num_frames: int) -> list[S
 
     Returns:
         ``(start, stop, caption)`` in the order of time, half-open, from 0 to F without holes; a gap has the
-        caption "". An action that gets no latent frame is left out with a warning.
+        caption "". An action that gets no latent frame is left out with a warning; where actions overlap,
+        they are split with a warning, and the common part gets both captions, joined by " and ".
 
     Raises:
-        ValueError: T is not 4n + 1; reversed frames, frames past the end, overlaps, an empty caption.
+        ValueError: T is not 4n + 1; reversed frames, frames past the end, an empty caption.
     """
     segments, lost = cut_into_segments(actions, num_frames)
     for first, last, caption in lost:
@@ -69,7 +74,7 @@ def cut_into_segments(
 ) -> tuple[list[Segment], list[Action]]:
     """:func:`action_segments`, and the actions that get no latent frame instead of a warning."""
     count = latent_frames(num_frames)
-    checked = check_actions(actions, num_frames)
+    checked = ordered_actions(actions, num_frames)
     # In frames: actions, and gaps between them where there is room.
     pieces: list[tuple[int, int, str]] = []
     end = 0

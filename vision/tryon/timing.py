@@ -4,6 +4,7 @@ Legend: B clips, F latent frames with the garment's, M tokens of all captions of
 embeddings, N tokens of a caption.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,7 @@ class Timing:
             after the last, as EchoShot does to 2048; 0 leaves padding unseen. For "arope" and "tarope".
 
     Raises:
-        ValueError: another kind, padding with a kind that cannot place it.
+        ValueError: another kind, numbers that cannot be, padding with a kind that cannot place it.
     """
 
     kind: str = "arope"
@@ -45,6 +46,10 @@ class Timing:
     def __post_init__(self) -> None:
         if self.kind not in TIMINGS:
             raise ValueError(f"timing is {self.kind!r}; expected one of {TIMINGS}")
+        for name in ("stride", "length", "echoshot_padding"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"the timing's {name} is {value}; expected a finite number from 0")
         if self.echoshot_padding and self.kind not in ("arope", "tarope"):
             raise ValueError(f"echoshot_padding goes with 'arope' or 'tarope', not with {self.kind!r}")
 
@@ -76,6 +81,8 @@ class Timing:
 
     def _of_clip(self, segments: Sequence[Segment], captions: Sequence[Tensor]) -> dict[str, Tensor]:
         lengths = [len(caption) for caption in captions]
+        if not all(lengths):
+            raise ValueError("a caption has no tokens; an encoder ends even an empty one by a token")
         queries, keys = self._positions(segments, lengths)
         owner = torch.tensor([n for n, (start, stop, _) in enumerate(segments) for _ in range(start, stop)])
         of_token = torch.tensor([n for n, length in enumerate(lengths) for _ in range(length)])

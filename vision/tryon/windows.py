@@ -17,8 +17,9 @@ def windows(num_frames: int, length: int, overlap: int) -> list[tuple[int, int]]
     Raises:
         ValueError: a number that is not 4n + 1, an overlap that leaves nothing new.
     """
-    for number in (num_frames, length, overlap):
-        latent_frames(number)
+    latent_frames(num_frames)
+    latent_frames(length, "a window (window_frames)")
+    latent_frames(overlap, "an overlap (window_overlap)")
     if overlap >= length:
         raise ValueError(f"windows of {length} frames cannot share {overlap}; lower the overlap")
     starts = [0]

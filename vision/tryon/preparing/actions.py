@@ -6,7 +6,7 @@ Legend: F frames; actions are (first frame, last frame, label), inclusive, count
 import warnings
 from collections.abc import Sequence
 
-from vision.tryon.actions import Action, action_faults, retime, split_overlaps
+from vision.tryon.actions import Action, check_times, retime, split_with_warning
 
 
 def fitted_actions(actions: Sequence[Action], frames: int, kept: int, name: str) -> list[Action]:
@@ -24,9 +24,7 @@ def fitted_actions(actions: Sequence[Action], frames: int, kept: int, name: str)
     Raises:
         ValueError: an action that is reversed, without a label, or outside of the video.
     """
-    for fault in action_faults(actions, frames, name):
-        if fault.kind == "timestamps":
-            raise fault
+    check_times(actions, frames, name)
     within = retime(actions, 0, kept)
     if within != list(actions):
         warnings.warn(
@@ -34,12 +32,7 @@ def fitted_actions(actions: Sequence[Action], frames: int, kept: int, name: str)
             f"{len(within)} of {len(actions)} actions are left",
             stacklevel=2,
         )
-    if not any(action_faults(within, kept, name)):
-        return sorted(within)
-    split = split_overlaps(within)
-    told = ", ".join(f"{start}-{end} {label!r}" for start, end, label in split)
-    warnings.warn(f"{name}: actions overlap and are split: {told}", stacklevel=2)
-    return split
+    return split_with_warning(within, name)
 
 
 def caption_of(actions: Sequence[Action]) -> str:
