@@ -30,7 +30,7 @@ from infer.overview import write_overview
 from infer.pictures import Picture, pictures_of
 from vision import __version__
 from vision.media import to_image
-from vision.processes import process_state
+from vision.processes import chosen_device, process_state
 from vision.text.encode import warn_of_cuts
 from vision.text.prompt_file import read_prompts
 
@@ -154,7 +154,7 @@ def _device(options: Options, state: PartialState) -> torch.device:
             f"--device {options.device} names one device for {state.num_processes} processes; leave it out, "
             "or give cpu"
         )
-    return torch.device(options.device)
+    return chosen_device(options.device)
 
 
 def _warn_of_cut_prompts(pipeline: Pipeline, prompts: list[str]) -> None:

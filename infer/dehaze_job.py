@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from infer.dehaze_clear import ClearVersions, Similarity
-from infer.dehaze_files import Source, find_sources
+from infer.dehaze_files import SHEET_NAME, Source, find_sources
 from infer.dehaze_ledger import DehazeLedger
 from infer.dehaze_measures import SIDE, measure, write_table
 from infer.dehaze_model import load_dehazer, model_settings, put_adapter
@@ -53,7 +53,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
     Raises:
         ValueError: input, output, model, adapter or settings that are wrong; results of other settings.
     """
-    sources, others = find_sources(options.input, options.output)
+    sources, others = find_sources(options.input, options.output, options.sheet > 0)
     clear_versions = None if options.clear is None else ClearVersions(options.clear, sources)
     pipeline = load_dehazer(options)
     if options.smooth_airlight and not pipeline.has_airlight:
@@ -62,7 +62,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
             f"{type(pipeline.lora_network).__name__} does not; leave it out"
         )
     ledger = DehazeLedger(options.output, model_settings(pipeline, options))
-    put_adapter(pipeline, options, (source.path for source in sources if not source.is_video))
+    put_adapter(pipeline, options, sources)
     missing = [source for source in sources if not ledger.is_made(source, options.overwrite)]
     unreadable = []
     for source in tqdm(missing, "clearing", unit="file", disable=len(missing) < 2):
@@ -80,7 +80,7 @@ def dehaze_files(options: DehazeOptions) -> DehazeOutcome:
         kept=len(sources) - len(missing),
         unreadable=unreadable,
         others=others,
-        sheet=write_sheet(sources, records, options.output / "before_after.png", options.sheet),
+        sheet=write_sheet(sources, records, options.output / SHEET_NAME, options.sheet),
         table=write_table(records, options.output / "dehaze.csv") if records else None,
         similarity=similarity,
     )

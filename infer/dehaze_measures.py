@@ -27,7 +27,7 @@ def _fog(pixels: Tensor) -> float:
 MEASURES: Mapping[str, Callable[[Tensor], float]] = {
     "fog": _fog,
     "entropy": lambda pixels: entropy(2 * pixels - 1),
-    "contrast": lambda pixels: pixels.mean(0).std().item(),
+    "contrast": lambda pixels: pixels.mean(0).std(correction=0).item(),
 }
 #: Longest side of what is measured; larger pictures are reduced, so that 100 megapixels cost what one costs.
 SIDE = 1024

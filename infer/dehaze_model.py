@@ -1,7 +1,6 @@
 """The dehazing pipeline that a command line names, with its adapter."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from infer.batch import DTYPES
+from infer.dehaze_files import Source, first_picture
 from infer.dehaze_options import DehazeOptions
 from infer.model_hash import file_hash, pipeline_hash
 from vision import DehazePipeline
@@ -16,16 +16,15 @@ from vision.dehaze.adapter_change import warn_of_little_change
 from vision.dehaze.memory_layout import lay_channels_last
 from vision.dehaze.own_network import OwnNetwork
 from vision.lora.adapters import lora_file
-from vision.media import UnreadableImageError
-from vision.media.photograph import read_photograph
-from vision.processes import process_device
+from vision.media import UnreadableImageError, UnreadableVideoError
+from vision.processes import chosen_device
 
 _SAMPLES, _SAMPLE_SIDE = 4, 256
 
 
 def load_dehazer(options: DehazeOptions) -> DehazePipeline:
     """The pipeline where it computes, without adapter."""
-    place = torch.device(options.device) if options.device else process_device()
+    place = chosen_device(options.device)
     kind = DTYPES[options.dtype or ("bfloat16" if place.type == "cuda" else "float32")]
     diffusers.utils.logging.disable_progress_bar()
     if options.weights is not None:
@@ -38,11 +37,11 @@ def load_dehazer(options: DehazeOptions) -> DehazePipeline:
     return pipeline
 
 
-def put_adapter(pipeline: DehazePipeline, options: DehazeOptions, pictures: Iterable[Path]) -> None:
-    """Loads the adapter and says so if it changes next to nothing of some of the pictures."""
+def put_adapter(pipeline: DehazePipeline, options: DehazeOptions, sources: Iterable[Source]) -> None:
+    """Loads the adapter and says so if it changes next to nothing of some of the pictures and videos."""
     if options.adapter is None:
         return
-    samples = _samples(pictures)
+    samples = _samples(sources)
     before = [_cleared(pipeline, options, sample) for sample in samples]
     pipeline.load_lora_weights(options.adapter, adapter_name="haze")
     if options.merge:
@@ -73,13 +72,13 @@ def model_settings(pipeline: DehazePipeline, options: DehazeOptions) -> dict[str
     }
 
 
-def _samples(pictures: Iterable[Path]) -> list[Tensor]:
-    """The first few pictures that can be read, small, each (1, 3, H, W) in [0, 1]."""
+def _samples(sources: Iterable[Source]) -> list[Tensor]:
+    """The first few pictures and first frames that can be read, small, each (1, 3, H, W) in [0, 1]."""
     samples = []
-    for path in pictures:
+    for source in sources:
         try:
-            samples.append(read_photograph(path).reduced(_SAMPLE_SIDE))
-        except UnreadableImageError:
+            samples.append(first_picture(source.path).reduced(_SAMPLE_SIDE))
+        except (UnreadableImageError, UnreadableVideoError):
             continue  # the job names it
         if len(samples) == _SAMPLES:
             break

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infer.options import at_least_one
+from vision.command_line import at_least_one, not_negative
 
 #: The embedded dehazer.
 MODEL = Path(__file__).parents[1] / "checkpoints" / "dehaze-dea-net"
@@ -74,7 +74,7 @@ def parse_dehaze_options(argv: Sequence[str] | None) -> DehazeOptions:
     add("--seed", type=int, default=0, help="of a flow's noise; default 0")
     add(
         "--sheet",
-        type=int,
+        type=not_negative,
         default=12,
         metavar="N",
         help="pictures on before_after.png; default 12, 0 for none",

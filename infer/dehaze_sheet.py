@@ -3,14 +3,11 @@
 from collections.abc import Container, Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from infer.dehaze_files import Source
+from infer.dehaze_files import Source, first_picture
 from vision.media import image_grid, to_image, write_image
-from vision.media.photograph import read_photograph
-from vision.media.video import upright
 
 _SIDE = 256
 
@@ -37,10 +34,5 @@ def write_sheet(sources: Sequence[Source], made: Container[str], path: Path, cou
 
 
 def _small(source: Source, place: str) -> Image.Image:
-    path = getattr(source, place)
-    if source.is_video:
-        with av.open(str(path)) as container:
-            picture = Image.fromarray(upright(next(container.decode(video=0))))
-    else:
-        picture = to_image(2 * read_photograph(path).reduced(_SIDE)[0] - 1)
+    picture = to_image(2 * first_picture(getattr(source, place)).reduced(_SIDE)[0] - 1)
     return ImageOps.pad(picture, (_SIDE, _SIDE), color="white")

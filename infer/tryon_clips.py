@@ -26,7 +26,7 @@ from infer.tryon_videos import video_file
 from vision import TryOnPipeline
 from vision.media import enlargement, image_grid, is_transparent, to_image, write_image, write_video
 from vision.media.bad_item import BadItemError
-from vision.processes import process_device, process_state
+from vision.processes import chosen_device, process_state
 from vision.tryon.actions import overlapping
 from vision.tryon.parts import has_guider
 from vision.tryon.readers import read_samples, read_vivid
@@ -113,7 +113,7 @@ def _samples(options: TryOnOptions) -> list[TryOnSample]:
 
 
 def _loaded(options: TryOnOptions) -> TryOnPipeline:
-    place = torch.device(options.device) if options.device else process_device()
+    place = chosen_device(options.device)
     kind = DTYPES[options.dtype or ("bfloat16" if place.type == "cuda" else "float32")]
     transformers.utils.logging.disable_progress_bar()
     diffusers.utils.logging.disable_progress_bar()

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import diffusers
-import torch
 from PIL import Image
 
 from infer.batch import DTYPES
 from vision import WorldPipeline
 from vision.media import read_image, read_video, resize_and_crop, to_image
-from vision.processes import process_device
+from vision.processes import chosen_device
 
 
 def load_world(model: str, dtype: str | None, device: str | None) -> WorldPipeline:
@@ -20,7 +19,7 @@ def load_world(model: str, dtype: str | None, device: str | None) -> WorldPipeli
         dtype: name of a type; None for bfloat16 on CUDA and float32 elsewhere.
         device: None for the best there is.
     """
-    place = torch.device(device) if device else process_device()
+    place = chosen_device(device)
     kind = DTYPES[dtype or ("bfloat16" if place.type == "cuda" else "float32")]
     diffusers.utils.logging.disable_progress_bar()
     pipeline = WorldPipeline.from_pretrained(model, dtype=kind).to(place)

@@ -1,6 +1,7 @@
 """Which checkpoint a run goes on from, and whether its recipe is the same."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from accelerate.utils import broadcast_object_list
@@ -46,7 +47,9 @@ def choose_checkpoint(checkpoints: Path, resume: str) -> Path | None:
     return chosen[0]
 
 
-def check_recipe(checkpoint: Path, recipe: dict, same_global_batch: bool) -> None:
+def check_recipe(
+    checkpoint: Path, recipe: dict, same_global_batch: bool, also_free: Iterable[str] = ()
+) -> None:
     """Raises ValueError naming the keys in which ``recipe`` differs from the checkpoint's, if it may not.
 
     Args:
@@ -54,8 +57,11 @@ def check_recipe(checkpoint: Path, recipe: dict, same_global_batch: bool) -> Non
         recipe: the resolved recipe of this run.
         same_global_batch: whether an iteration still takes as many samples over all processes; then they
             may be cut into micro-batches otherwise, as another number of processes needs it.
+        also_free: further keys that may differ.
     """
-    free = _FREE | ({"train.batch_size", "train.accumulation"} if same_global_batch else set())
+    free = (
+        _FREE | set(also_free) | ({"train.batch_size", "train.accumulation"} if same_global_batch else set())
+    )
     saved, _ = read_yaml((checkpoint / "recipe.yaml").read_text(encoding="utf-8"))
     before, now = _flat(saved), _flat(recipe)
     different = [

@@ -45,6 +45,14 @@ def at_least_one(text: str) -> int:
     return value
 
 
+def not_negative(text: str) -> int:
+    """A whole number from 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"found {text}, expected at least 0")
+    return value
+
+
 def finite(text: str) -> float:
     """A number that is neither infinite nor none."""
     value = float(text)

@@ -44,6 +44,24 @@ def leave() -> None:
         torch.distributed.destroy_process_group()
 
 
+def chosen_device(name: str | None) -> torch.device:
+    """The device that a user names, None for this process's own.
+
+    Raises:
+        ValueError: there is no such device here.
+    """
+    if name is None:
+        return process_device()
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        best = process_device().type
+        raise ValueError(
+            f"the device {name} cannot be used here ({str(error).splitlines()[0]}); the best there is: {best}"
+        ) from error
+    return torch.device(name)
+
+
 def process_device() -> torch.device:
     """Where this process computes."""
     device = process_state().device

@@ -11,7 +11,7 @@ from PIL import Image
 
 from vision.dehaze.crops import random_crop
 from vision.dehaze.haze_pairs import HazePairs
-from vision.dehaze.picture_files import find_pictures, find_videos, read_each, read_pixels
+from vision.dehaze.picture_files import find_pictures, find_pictures_and_videos, read_each, read_pixels
 
 
 def save(path: Path, values: np.ndarray | None = None, **options) -> Path:
@@ -69,7 +69,9 @@ def test_a_flat_folder_is_read_and_damaged_files_are_named(tmp_path: Path):
     assert [path.name for path, _ in read_each(paths, bad)] == ["a.JPG", "b.png", "c.jpeg"]
     assert len(bad) == 2 and "e.jpg" in bad[0] and "f.png" in bad[1]
     assert find_pictures(tmp_path / "b.png") == [tmp_path / "b.png"]
-    assert [p.name for p in find_videos(tmp_path)] == ["g.mp4"]
+    (tmp_path / "h.pdf").write_bytes(b"%PDF-1.4")  # which Pillow writes and does not read
+    pictures, videos = find_pictures_and_videos(tmp_path)
+    assert pictures == find_pictures(tmp_path) == paths and [p.name for p in videos] == ["g.mp4"]
 
 
 def test_folders_without_pictures_are_named(tmp_path: Path):

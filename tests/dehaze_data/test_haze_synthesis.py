@@ -101,7 +101,7 @@ def test_bad_scenes_are_named_and_the_rest_is_done(rgbd: Path, tmp_path: Path, c
     (rgbd / "clear" / "one.png").write_bytes(b"damaged")
     (rgbd / "depth" / "three.tiff").unlink()
     out = tmp_path / "out"
-    assert run(rgbd, out, "--domains", "grey") == 0
+    assert run(rgbd, out, "--domains", "grey") == 1
     told = capsys.readouterr().err
     assert "2 of 3 scenes" in told and "one.png" in told and "three.png" in told
     assert [p.hazy.name for p in HazePairs(out / "train").pairs] == ["two-b_grey_0.png"]
@@ -119,7 +119,7 @@ def test_depth_of_another_size_or_kind_is_named(rgbd: Path):
     with pytest.raises(ValueError, match="one channel"):
         read_rgbd(*files["one"])
     np.save(rgbd / "depth" / "two_b.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(ValueError, match=r"two_b\.npy: no array of numbers as numpy\.save writes it"):
         read_rgbd(*files["two"])
     with pytest.raises(ValueError, match="no folder 'clear'"):
         find_rgbd(rgbd / "clear")

@@ -121,6 +121,14 @@ def test_a_direction_without_length_is_refused(direction: Tensor):
         haze_to_clear_loss(torch.randn(2, D), torch.randn(2, D), direction)
 
 
+def test_without_a_floor_no_movement_still_costs_1():
+    embedding = torch.randn(3, D)
+    out = embedding.clone().requires_grad_()
+    loss = haze_to_clear_loss(out, embedding, torch.randn(D), floor=0)
+    loss.backward()
+    assert loss.item() == 1 and out.grad is not None and out.grad.isfinite().all()
+
+
 def test_a_floor_below_0_is_refused():
     with pytest.raises(ValueError, match="floor"):
         haze_to_clear_loss(torch.randn(2, D), torch.randn(2, D), torch.randn(D), floor=-1)

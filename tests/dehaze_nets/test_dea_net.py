@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from vision.dehaze.dea_net import CLIP_MEAN, CLIP_STD, SEARCH_SPACE, DEANet
+from vision.dehaze.clip_statistics import CLIP_MEAN, CLIP_STD
+from vision.dehaze.dea_net import SEARCH_SPACE, DEANet
 from vision.dehaze.dea_net_convolution import DetailConvolution
 from vision.lora import discover
 

@@ -56,7 +56,7 @@ def test_a_folder_is_cleared_as_the_pipeline_clears(hazy: Path, model: str, caps
     assert [row["file"] for row in rows] == ["a.JPG", "trip/b.png"]
     assert (rows[1]["height"], rows[1]["width"], rows[1]["frames"]) == ("40", "50", "")
     grey = np.asarray(Image.open(hazy / "trip/b.png").convert("RGB"), float).mean(2) / 255
-    assert float(rows[1]["contrast_before"]) == pytest.approx(grey.std(ddof=1), abs=1e-4)
+    assert float(rows[1]["contrast_before"]) == pytest.approx(grey.std(), abs=1e-4)
     assert Image.open(clear / "before_after.png").size[1] > 2 * 256
     assert "2 cleared, 0 were there already, 0 unreadable" in capsys.readouterr().out
 
@@ -95,6 +95,34 @@ def test_a_corrupt_picture_is_named_and_the_rest_is_done(hazy: Path, model: str,
     assert "1 cleared, 2 were there already" in capsys.readouterr().out
 
 
+def test_files_of_formats_that_are_not_written_are_named(hazy: Path, model: str, capsys):
+    picture(4).save(hazy / "c.gif")
+    write_video(torch.zeros(3, 2, 32, 32), hazy / "d.mp4", 8)
+    (hazy / "d.mp4").rename(hazy / "d.avi")
+    (hazy / "notes.pdf").write_bytes(b"%PDF-1.4")
+    assert run(hazy, model) == 1
+    out, err = capsys.readouterr()
+    assert "c.gif is a GIF, which is not written here" in err and "d.avi is a .avi, which is not" in err
+    assert "1 files are neither pictures nor videos" in out and "notes.pdf" in out
+    assert "2 cleared, 0 were there already, 2 unreadable" in out
+
+
+def test_the_sheet_replaces_no_picture(hazy: Path, model: str, capsys):
+    picture(4).save(hazy / "before_after.png")
+    assert run(hazy, model) == 2
+    assert "before_after.png is called as the sheet of the results" in capsys.readouterr().err
+    assert run(hazy, model, "--sheet", "0") == 0
+    assert Image.open(hazy.parent / "clear" / "before_after.png").size == picture(4).size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40)])
+def test_pictures_without_breadth_are_cleared_in_peace(tmp_path: Path, model: str, capsys, size):
+    (tmp_path / "hazy").mkdir()
+    picture(1).resize(size).save(tmp_path / "hazy" / "a.png")
+    assert run(tmp_path / "hazy", model) == 0
+    assert "warning" not in capsys.readouterr().err
+
+
 def test_wrong_folders_are_errors(hazy: Path, model: str, tmp_path: Path, capsys):
     def error(input: Path, output: Path) -> str:
         assert main(["--input", str(input), "--output", str(output), "--model", model]) == 2
@@ -127,6 +155,11 @@ def test_an_adapter_that_does_nothing_is_said_to(hazy: Path, model: str, tmp_pat
     adapter = write_adapter(network, tmp_path / "weak.safetensors", size=1e-4)
     assert run(hazy, model, "--adapter", str(adapter)) == 0
     assert "weak.safetensors changes less than it should: 0.00 of 255" in capsys.readouterr().err
+    videos = tmp_path / "videos" / "hazy"
+    videos.mkdir(parents=True)
+    write_video(torch.rand(3, 2, 32, 32, generator=torch.Generator().manual_seed(0)), videos / "a.mp4", 8)
+    assert run(videos, model, "--adapter", str(adapter)) == 0
+    assert "weak.safetensors changes less than it should: 0.00 of 255" in capsys.readouterr().err
 
 
 def test_an_adapter_of_another_base_is_an_error(hazy: Path, model: str, tmp_path: Path, capsys):
@@ -135,6 +168,11 @@ def test_an_adapter_of_another_base_is_an_error(hazy: Path, model: str, tmp_path
     adapter = write_adapter(other, tmp_path / "day.safetensors")
     assert run(hazy, model, "--adapter", str(adapter)) == 2
     assert "made for a network with other weights" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_named(hazy: Path, model: str, capsys):
+    assert run(hazy, model, "--device", "xpu:7") == 2
+    assert "error: the device xpu:7 cannot be used here" in capsys.readouterr().err
 
 
 def test_a_flow_gives_the_same_picture_again(hazy: Path, tmp_path: Path):
@@ -180,6 +218,7 @@ def test_videos_are_cleared_with_a_smooth_airlight(tmp_path: Path, model: str, c
         (["--merge"], "--merge needs --adapter"),
         (["--weights", "w.safetensors"], "belong together"),
         (["--smooth-airlight", "1"], "expected 0 up to below 1"),
+        (["--sheet", "-1"], "found -1, expected at least 0"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

@@ -12,7 +12,7 @@ import torch
 from PIL import ExifTags, Image, ImageCms
 from tiny_dehazers import picture
 
-from vision.media import UnreadableImageError, UnreadableVideoError, read_video, write_video
+from vision.media import UnreadableImageError, UnreadableVideoError, read_image, read_video, write_video
 from vision.media.photograph import read_photograph
 from vision.media.rewrite import rewrite_video
 
@@ -123,6 +123,29 @@ def test_a_jpeg_is_compressed_as_it_was(tmp_path: Path):
     picture().save(path, quality=40, subsampling=2)
     with Image.open(path) as before, Image.open(again(path)) as after:
         assert after.quantization == before.quantization  # pyright: ignore
+
+
+def test_the_first_picture_of_a_cameras_mpo_is_a_jpeg(tmp_path: Path):
+    path = tmp_path / "a.jpg"
+    first, preview = picture(), picture().resize((8, 8))
+    first.save(path, "MPO", save_all=True, append_images=[preview], exif=camera(6), quality=60)
+    with Image.open(path) as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)  # pyright: ignore[reportAttributeAccessIssue]
+        expected = np.rot90(np.asarray(image), -1)
+    with pytest.warns(UserWarning, match=r"of its 2 pictures \(MPO\) the first is kept"):
+        photograph = read_photograph(path)
+    np.testing.assert_array_equal(photograph.color, expected)
+    photograph.save(tmp_path / "b.jpg")
+    with Image.open(tmp_path / "b.jpg") as after:
+        assert after.format == "JPEG" and after.getexif()[ExifTags.Base.Make] == "Camera"
+
+
+def test_a_picture_above_pillows_limit_is_not_called_damaged(tmp_path: Path, monkeypatch):
+    picture().save(tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    for read in (read_photograph, read_image):
+        with pytest.raises(UnreadableImageError, match=r"exceeds limit of 40 pixels.*Cut it into parts"):
+            read(tmp_path / "a.png")
 
 
 def test_what_cannot_be_written_again_is_named(tmp_path: Path):

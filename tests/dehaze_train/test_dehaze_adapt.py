@@ -13,6 +13,7 @@ from tiny_haze import clear_picture, main, own_network, recipe_of, run, save_bas
 
 from infer.dehaze import main as infer_dehaze
 from infer.release import main as release
+from train.data.haze_pictures import HazePictures
 from train.data.item import Item
 from train.jobs.adapter_search import AdapterSearch
 from train.jobs.half_of_crops import HalfOfCrops
@@ -20,6 +21,7 @@ from vision import DehazePipeline
 from vision.latents.tensor_file import read_tensors
 from vision.lora import BilevelSearch, load_gated, split_halves
 from vision.lora.adapters import LORA_FILE, lora_metadata
+from vision.media import read_video, to_image, write_image, write_video
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,51 @@ def test_a_signal_stops_the_search_which_saves(
     recipe["search"]["rank"] = 3
     assert main(recipe, "--resume", "latest") == 2
     assert "search.rank was 2 and is 3" in capsys.readouterr().err
+    # What is asked after the search may be changed until then.
+    recipe["search"] |= {"rank": 2, "k": 1}
+    monkeypatch.undo()
+    run(recipe, "--resume", "latest")
+    record = json.loads(lora_metadata(tmp_path / "adapt/final/adapter.safetensors")["gated_lora_record"])
+    assert len(record["selection"]["names"]) == 1
+    recipe["search"]["k"] = 2
+    assert main(recipe, "--resume", "latest") == 2
+    assert "search.k was 1 and is 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"k": 99}, "k is 99; expected 1 to 8"),
+        ({"k": None, "budget": 10}, "no candidate fits into the budget of 10 parameters"),
+        ({"candidates": "("}, "'(' is no regular expression"),
+    ],
+)
+def test_what_no_search_can_answer_is_said_before_it(
+    data: Path, base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], asked: dict, message: str
+):
+    recipe = recipe_of("adapt", tmp_path / "adapt", data, base)
+    recipe["search"] |= asked
+    assert main(recipe) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "adapt" / "search" / "state.safetensors").exists()
+
+
+def test_hazy_videos_are_pictures_too(tmp_path: Path):
+    pixels = torch.rand(3, 7, 32, 48, generator=torch.Generator().manual_seed(0))
+    write_video(2 * pixels - 1, tmp_path / "b.mp4", 8)
+    write_image(to_image(2 * clear_picture(1) - 1), tmp_path / "a.png")
+    (tmp_path / "c.mp4").write_bytes((tmp_path / "b.mp4").read_bytes()[:-300])
+    with pytest.raises(ValueError, match="1 of"):
+        HazePictures(tmp_path, False, 0.0, video_every=3)
+    (tmp_path / "c.mp4").unlink()
+    pictures = HazePictures(tmp_path, False, 0.0, video_every=3)
+    frames, _ = read_video(tmp_path / "b.mp4")
+    assert len(pictures) == 1 + 3
+    for number, frame in ((1, 0), (2, 3), (3, 6)):
+        assert torch.equal(pictures[number]["hazy"], frames[:, frame])
+    kept = [pictures[number]["hazy"] for number in range(4)]
+    pictures._kept.clear()  # as where there is no room
+    assert all(torch.equal(pictures[number]["hazy"], kept[number]) for number in range(4))
 
 
 def test_a_users_own_network_is_adapted_and_its_statistics_stay(data: Path, tmp_path: Path):

@@ -129,3 +129,9 @@ def test_an_update_that_a_layer_cannot_take_is_refused():
 def test_layers_that_torch_never_calls_are_left_out():
     network = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16))
     assert [c.name for c in discover(network, ".*", rank=2)] == ["0.linear1", "0.linear2"]
+
+
+@pytest.mark.parametrize("spec", ["(", ["conv", "[a"], {"mlp": "*"}])
+def test_what_is_no_expression_is_named(spec):
+    with pytest.raises(ValueError, match="is no regular expression"):
+        discover(nn.Sequential(nn.Linear(2, 2)), spec)

@@ -201,6 +201,12 @@ def test_the_hash_is_of_the_base_alone_in_float32_or_bfloat16():
     assert len({expected, base_hash(renamed), base_hash(shake(picture()))}) == 3
 
 
+def test_a_base_in_float16_is_not_judged(tmp_path: Path):
+    gated(picture()).save(tmp_path / "a.safetensors")
+    with pytest.warns(UserWarning, match="a network in float16 does not have, so whether this is the base"):
+        load_gated(picture().half(), tmp_path / "a.safetensors")
+
+
 def test_files_that_do_not_fit_are_refused(tmp_path: Path):
     lora = gated(picture())
     for format, name, message in (

@@ -140,13 +140,15 @@ def test_a_gate_is_one_parameter_whose_gradient_is_the_sum_over_its_layers(form:
         return run(network).square().sum()
 
     (together,) = torch.autograd.grad(loss(), [alpha])
-    apart = torch.zeros(())
+    apart = torch.zeros((), dtype=torch.float64)
+    assert alpha.dtype == torch.float64, "as the base"
     for layer in lora.layers(candidate).values():
-        own = Gate(alpha.item())
+        own = Gate().double()
+        own.alpha.data.copy_(alpha)
         layer.lora_gate["default"] = own
         apart = apart + torch.autograd.grad(loss(), [own.alpha])[0]
         layer.lora_gate["default"] = lora.gates[candidate.name]
-    torch.testing.assert_close(together, apart, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(together, apart, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("form", FORMS)

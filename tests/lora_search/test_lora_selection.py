@@ -22,7 +22,8 @@ def test_the_best_k_do_not_depend_on_the_order_of_the_candidates(scores: dict[st
     chosen = choose(scores, dict.fromkeys(scores, 1), k)
     shuffled = {name: scores[name] for name in data.draw(st.permutations(list(scores)))}
     assert choose(shuffled, dict.fromkeys(scores, 1), k) == chosen
-    assert choose({name: score + 17.0 for name, score in scores.items()}, {}, k) == chosen
+    higher = {name: score + 17.0 for name, score in scores.items()}
+    assert choose(higher, dict.fromkeys(scores, 1), k) == chosen
     kept = [(-scores[name], name) for name in chosen]
     left = [(-score, name) for name, score in scores.items() if name not in chosen]
     assert kept == sorted(kept) and len(kept) == k
@@ -36,7 +37,7 @@ def test_a_budget_is_never_exceeded_and_nothing_that_fits_is_left(scores: dict[s
     k = data.draw(st.none() | st.integers(1, len(scores)))
     useful = [name for name, score in scores.items() if score > 0 and costs[name] <= budget]
     if not useful:
-        with pytest.raises(ValueError, match="no candidate gains anything within the budget"):
+        with pytest.raises(ValueError, match=r"within the budget|fits into the budget"):
             choose(scores, costs, k, budget)
         return
     chosen = choose(scores, costs, k, budget)
@@ -53,9 +54,29 @@ def test_mistakes_in_k_and_budget_are_named():
     with pytest.raises(ValueError, match="k is 3; expected 1 to 1"):
         choose({"a": 1.0}, {"a": 1}, 3)
     with pytest.raises(
-        ValueError, match="budget of 9 parameters; the cheapest costs 10 and the best score is 1"
+        ValueError, match="no candidate fits into the budget of 9 parameters; the cheapest costs 10; raise"
     ):
         choose({"a": 1.0}, {"a": 10}, budget=9)
+    with pytest.raises(ValueError, match=r"gains anything within .* 10 parameters.*best score is -1"):
+        choose({"a": -1.0}, {"a": 10}, budget=10)
+    for wrong in (float("nan"), float("inf")):
+        with pytest.raises(
+            ValueError, match=f"the score of 'b' is {wrong}, so that candidates have no order"
+        ):
+            choose({"a": 1.0, "b": wrong}, {"a": 1, "b": 1}, 1)
+
+
+@pytest.mark.parametrize("shift", [-100.0, -20.0, 5.0, 20.0])
+def test_the_order_of_gates_does_not_depend_on_their_level(shift: float):
+    network = picture()
+    lora = gated(network, EACH)
+    for number, alpha in enumerate(lora.alphas.values()):
+        alpha.data.fill_((-1) ** number * 0.125 * number)
+    report = SearchReport(lora, [{}], upper_of(network))
+    before = report.select(3, "gate").names
+    for alpha in lora.alphas.values():
+        alpha.data.add_(shift)
+    assert report.select(3, "gate").names == before
 
 
 def upper_of(network):
@@ -87,7 +108,8 @@ def test_scores_are_differences_of_the_loss_with_gates_shut():
         assert zero_out[name] == pytest.approx(loss([name]) - loss([]), abs=1e-6)
         alone = loss(names) - loss([other for other in names if other != name])
         assert keep_only[name] == pytest.approx(alone, abs=1e-6)
-    assert score_candidates(lora, "gate", upper, 0) == {n: g().item() for n, g in lora.gates.items()}
+    gates = {name: gate().item() for name, gate in lora.gates.items()}
+    assert score_candidates(lora, "gate", upper, 0) == pytest.approx(gates)
     assert score_candidates(lora, "gate_norm", upper, 0) == lora.relative_norms()
     assert any(zero_out.values())
 

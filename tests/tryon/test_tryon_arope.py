@@ -1,6 +1,6 @@
 """A-RoPE and its neighbours: what a frame hears of which caption."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -256,7 +256,7 @@ def test_timings_that_cannot_be():
         Timing("mask", echoshot_padding=8)
     for name, value in (("stride", -4.0), ("stride", float("nan")), ("length", float("inf"))):
         with pytest.raises(ValueError, match=f"the timing's {name} is {value}; expected a finite number"):
-            Timing(**{name: value})
+            Timing(**cast(Any, {name: value}))
     texts = captions_of(SEGMENTS)
     with pytest.raises(ValueError, match="a caption has no tokens"):
         Timing().timed_text([SEGMENTS], [[text[:0] for text in texts]])

@@ -4,9 +4,8 @@ import json
 import warnings
 from pathlib import Path
 
-from PIL import Image
-
 from train.data.captioned_picture import CaptionedPicture, PictureListing
+from vision.media.image import READABLE_SUFFIXES
 
 LIST_NAME = "metadata.jsonl"
 
@@ -23,9 +22,8 @@ def read_image_folder(folder: Path | str) -> PictureListing:
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder of pictures; check the path")
-    Image.init()
     paths = sorted(
-        (path for path in folder.rglob("*") if path.suffix.lower() in Image.EXTENSION and path.is_file()),
+        (path for path in folder.rglob("*") if path.suffix.lower() in READABLE_SUFFIXES and path.is_file()),
         key=lambda path: path.relative_to(folder).as_posix(),
     )
     if (folder / LIST_NAME).is_file():

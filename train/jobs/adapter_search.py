@@ -29,9 +29,11 @@ from train.resuming import check_recipe
 from train.run_folder import RunFolder
 from vision.latents.tensor_file import read_tensors, write_tensors
 from vision.lora import BilevelSearch, GatedLora, SearchReport, Selection, split_halves
+from vision.lora.selection import check_choice
 from vision.processes import process_device, process_state
 from vision.whole_file import written_aside
 
+_ASKED_LAST = ("search.k", "search.budget", "search.score", "search.gate")
 _OPTIMIZERS = ("gate_optimizer", "weight_optimizer")
 
 
@@ -66,7 +68,8 @@ class AdapterSearch:
         # Asked once, before any process writes.
         self.done, self._begun = self.selected.is_file(), self._state.is_file()
         if found:
-            check_recipe(self.folder, resolved, same_global_batch=self.done)
+            # What is asked after the last step may be changed until it is answered.
+            check_recipe(self.folder, resolved, self.done, () if self.done else _ASKED_LAST)
 
     def run(self, lora: GatedLora, loss: BatchLoss, crops: HazeCrops) -> None:
         """Searches; afterwards the network is the base again, without an adapter.
@@ -77,10 +80,14 @@ class AdapterSearch:
             crops: the pictures, which are split into halves.
 
         Raises:
-            ValueError: fewer than two pictures, or what :class:`vision.lora.BilevelSearch` refuses.
+            ValueError: k or budget that cannot be met, fewer than two pictures, or what
+                :class:`vision.lora.BilevelSearch` refuses.
             RunInterrupted: SIGTERM or Ctrl-C asked to stop, and the search has saved.
         """
         recipe, seed = self.recipe, self.train.seed
+        check_choice(
+            {candidate.name: candidate.cost for candidate in lora.candidates}, recipe.k, recipe.budget
+        )
         lower, upper = (
             HalfOfCrops(loss, crops, half, self.train.batch_size, seed)
             for half in split_halves(len(crops), seed)
@@ -91,7 +98,7 @@ class AdapterSearch:
         if self._begun:
             read_state(self._state, searching)
             say(f"going on with the search, step {len(searching.log)}")
-        elif process_state().is_main_process:
+        if process_state().is_main_process:
             with written_aside(self.folder / "recipe.yaml") as aside:
                 aside.write_text(write_yaml(self.resolved), encoding="utf-8")
         self._steps(searching)

@@ -53,14 +53,14 @@ class ShiftedJob(Job[R]):
             return shown_samples(self.pictures, preview.pictures, preview.side)
         # Clear versions are shown and measured where they are, also of a loss that needs none.
         paired = self.paired or (Path(data.held_out) / "hazy").is_dir()
-        pictures = HazePictures(data.held_out, paired, data.max_bad_share)
+        pictures = HazePictures(data.held_out, paired, data.max_bad_share, data.video_every)
         return shown_samples(pictures, preview.pictures, preview.side)
 
     @cached_property
     def pictures(self) -> HazePictures:
         """What is trained on."""
         data = self.recipe.data
-        return HazePictures(data.path, self.paired, data.max_bad_share)
+        return HazePictures(data.path, self.paired, data.max_bad_share, data.video_every)
 
     @property
     def paired(self) -> bool:

@@ -12,11 +12,14 @@ class DehazeDataRecipe(Recipe):
 
     path: str
     """Folder with hazy/ID_anything.png beside clear/ID.png (or gt/); without pairs, a flat folder of hazy
-    pictures."""
+    pictures and videos."""
 
     held_out: str | None = None
     """The same of pictures that training does not see, for previews and measures; null shows those of
     path."""
+
+    video_every: int = Field(default=25, ge=1)
+    """Of hazy videos, every so many frames one is a picture."""
 
     crop: int = Field(default=64, ge=8)
     """Side of the crops in pixels."""

@@ -13,15 +13,13 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from vision.dehaze.clip_statistics import CLIP_MEAN, CLIP_STD
 from vision.dehaze.dea_net_blocks import AttentionFusion, DetailAttentionBlock, DetailBlock
 from vision.dehaze.dea_net_convolution import DetailConvolution
 from vision.dehaze.padding import padded
 from vision.dehaze.weights_file import load_weights, read_weights
 from vision.weights import check_weights
 
-#: Mean and deviation of CLIP's pictures, by which BiLaLoRA's DEA-Net sees its input.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 #: Where BiLaLoRA searches for a place: the two convolutions of each of the 16 blocks before the decoder, as
 #: a specification for :func:`vision.lora.discover`.
 SEARCH_SPACE = r"((?:down_level[12]|level3)_block\d)\.conv[12]"

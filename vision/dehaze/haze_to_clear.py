@@ -17,7 +17,7 @@ def haze_to_clear_loss(
 
     Embeddings are scaled to length 1 before they are subtracted. The length of the difference is taken as at
     least ``floor``: where the output is the input the loss is 1 and its gradient finite, while the plain
-    cosine has none there. A floor of 0 is the plain cosine.
+    cosine has none there. A floor of 0 is the plain cosine but for movements below 1e-12.
 
     Args:
         output_embedding: of what the network made, as the encoder gives it, shape (B, D).
@@ -57,4 +57,4 @@ def haze_to_clear_loss(
         before = F.normalize(input_embedding.detach().to(kind), dim=-1)
         moved = F.normalize(output_embedding.to(kind), dim=-1) - before
         along = (moved * (wanted / length)).sum(-1)
-        return 1 - (along / torch.linalg.vector_norm(moved, dim=-1).clamp(min=floor)).mean()
+        return 1 - (along / torch.linalg.vector_norm(moved, dim=-1).clamp(min=max(floor, 1e-12))).mean()

@@ -3,22 +3,14 @@
 Legend: H height, W width.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
 from vision.media import UnreadableImageError, read_image, to_tensor
-
-VIDEO_ENDINGS = frozenset((".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v"))
-
-
-def is_picture(path: Path) -> bool:
-    """Whether a file's ending is one of a picture that Pillow reads."""
-    Image.init()
-    ending = path.suffix.lower()
-    return ending in Image.EXTENSION and ending not in VIDEO_ENDINGS
+from vision.media.image import READABLE_SUFFIXES
+from vision.media.video import VIDEO_SUFFIXES
 
 
 def find_pictures(place: Path | str) -> list[Path]:
@@ -29,12 +21,14 @@ def find_pictures(place: Path | str) -> list[Path]:
     Raises:
         ValueError: there is no such place, or no picture in it.
     """
-    return _found(Path(place), is_picture, "pictures such as .png or .jpg")
+    return _found(Path(place), READABLE_SUFFIXES, "pictures such as .png or .jpg")
 
 
-def find_videos(place: Path | str) -> list[Path]:
-    """As :func:`find_pictures`, for videos; read them with :func:`vision.media.read_video`."""
-    return _found(Path(place), lambda path: path.suffix.lower() in VIDEO_ENDINGS, "videos such as .mp4")
+def find_pictures_and_videos(place: Path | str) -> tuple[list[Path], list[Path]]:
+    """As :func:`find_pictures`, for pictures and for videos, of which one may be missing."""
+    found = _found(Path(place), READABLE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos such as .png or .mp4")
+    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
+    return [path for path in found if path not in videos], videos
 
 
 def read_pixels(path: Path | str) -> Tensor:
@@ -62,7 +56,10 @@ def read_each(paths: Iterable[Path], bad: list[str]) -> Iterator[tuple[Path, Ten
         yield path, pixels
 
 
-def _found(place: Path, wanted: Callable[[Path], bool], expected: str) -> list[Path]:
+def _found(place: Path, suffixes: Container[str], expected: str) -> list[Path]:
+    def wanted(path: Path) -> bool:
+        return path.suffix.lower() in suffixes
+
     if place.is_file():
         if not wanted(place):
             raise ValueError(f"{place} is of another kind; expected {expected}")

@@ -20,7 +20,7 @@ SHEET_NAME = "contact_sheet.png"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+    """Runs the command line; returns the exit status: 1 where a scene cannot be read, 2 for a mistake."""
     options = _parse(argv)
     return exit_status(
         lambda: synthesize(
@@ -51,8 +51,11 @@ def synthesize(
     *,
     photographs: Sequence[Path] = (),
     brightness: Sequence[float] | None = None,
-) -> None:
+) -> int:
     """Writes the pairs that are not there yet and a contact sheet, and says where all is.
+
+    Returns:
+        The exit status: 1 where a scene cannot be read, else 0.
 
     Args:
         out: folder of the data set.
@@ -103,6 +106,7 @@ def synthesize(
     if written.bad:
         told = "\n  ".join(written.bad)
         print(f"{len(written.bad)} of {len(scenes)} scenes cannot be read:\n  {told}", file=sys.stderr)
+    return 1 if written.bad else 0
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """Which network an adapter was made for, told from the network's weights."""
 
 import hashlib
+import warnings
 from collections.abc import Mapping
 
 import torch
@@ -37,9 +38,20 @@ def base_hash(network: nn.Module) -> str:
 
 
 def check_base_hash(network: nn.Module, metadata: Mapping[str, str], source: str) -> None:
-    """ValueError where an adapter's header names the hash of another network; one without a hash passes."""
+    """ValueError where an adapter's header names the hash of another network; one without a hash passes.
+
+    A network in float16 passes with a warning: rounded twice, its values no longer tell.
+    """
     expected = metadata.get(BASE_HASH_KEY)
-    if expected is not None and expected != (found := base_hash(network)):
+    if expected is None or expected == (found := base_hash(network)):
+        return
+    if any(value.dtype == torch.float16 for value in network.state_dict().values()):
+        warnings.warn(
+            f"{source} names its base by a hash that a network in float16 does not have, so whether this is "
+            "the base is not checked; in bfloat16 and float32 it is",
+            stacklevel=3,
+        )
+    else:
         raise ValueError(
             f"{source} was made for a network with other weights (its hash is {expected[:12]}, this "
             f"{type(network).__name__} has {found[:12]}); load the base that it was trained on"

@@ -58,10 +58,12 @@ def discover(
         conv_form: form of the update of convolutions, see :class:`~vision.lora.candidate.Candidate`.
 
     Raises:
-        ValueError: nothing matches, a rank is missing or matches nothing, or a layer cannot take such an
-            update.
+        ValueError: an expression that is none, nothing matches, a rank is missing or matches nothing, or a
+            layer cannot take such an update.
     """
     layers = find_layers(model)
+    for expression in [e for _, e in _expressions(spec)] + ([] if isinstance(rank, int) else list(rank)):
+        _check_expression(expression)
     groups = _conv_blocks(model, layers) if spec == CONV_BLOCK else _matched(layers, _expressions(spec))
     if not groups:
         raise ValueError(
@@ -120,6 +122,16 @@ def _expressions(spec: Spec) -> list[tuple[str, str]]:
     if isinstance(spec, str):
         return [("", spec)]
     return list(spec.items()) if isinstance(spec, Mapping) else [("", expression) for expression in spec]
+
+
+def _check_expression(expression: str) -> None:
+    try:
+        re.compile(expression)
+    except re.error as error:
+        raise ValueError(
+            f"{expression!r} is no regular expression ({error}); names of layers are matched whole, such as "
+            r"'blocks\.\d+\.ff\..*'"
+        ) from error
 
 
 def _matched(layers: Mapping[str, Layer], expressions: list[tuple[str, str]]) -> dict[str, list[str]]:

@@ -64,7 +64,9 @@ def add_layers(
             if not hasattr(layer, "lora_gate"):
                 layer.lora_gate = nn.ModuleDict()
                 layer.adapter_layer_names = (*layer.adapter_layer_names, "lora_gate")
-            layer.lora_gate[adapter] = gates[candidate.name].to(base.weight.device)  # pyright: ignore
+            # At least float32, as the factors.
+            kind = torch.promote_types(base.weight.dtype, torch.float32)
+            layer.lora_gate[adapter] = gates[candidate.name].to(base.weight.device, kind)  # pyright: ignore
             layer.lora_variant[adapter] = GatedVariant()
 
 

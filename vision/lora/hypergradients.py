@@ -5,7 +5,7 @@ H the Hessian of f in w and P its mixed derivative, the exact gradient is
 ``grad_a phi - P^T H^-1 grad_w phi`` (implicit function theorem).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -23,8 +23,8 @@ _ONCE = once_differentiable(lambda _: None).__code__  # pyright: ignore[reportFu
 def hypergradient(
     upper_loss: Tensor,
     lower_loss: Tensor,
-    gates: Sequence[Tensor],
-    weights: Sequence[Tensor],
+    gates: Iterable[Tensor],
+    weights: Iterable[Tensor],
     mode: Hypergradient = "rank_one",
     *,
     cg_steps: int = 100,
@@ -55,10 +55,11 @@ def hypergradient(
         One tensor a gate, in its shape. Gates that a loss does not reach count as zero in it.
 
     Raises:
-        ValueError: an unknown mode, a loss that is no scalar or has no graph, a tensor that is both gate
-            and weight, or ``cg`` through a layer that cannot be differentiated twice.
+        ValueError: an unknown mode, a loss that is no scalar or has no graph, a tensor without gradient or
+            that is both gate and weight, or ``cg`` through a layer that cannot be differentiated twice.
     """
     check_mode(mode)
+    gates, weights = list(gates), list(weights)
     _check_tensors(gates, weights)
     upper = gradients(upper_loss, [*gates, *weights], "upper_loss")
     return implicit(upper, lower_loss, gates, weights, mode, cg_steps=cg_steps, damping=damping)[0]
@@ -117,6 +118,11 @@ def gradients(
 def _check_tensors(gates: Sequence[Tensor], weights: Sequence[Tensor]) -> None:
     if not gates or not weights:
         raise ValueError(f"found {len(gates)} gates and {len(weights)} weights; expected some of both")
+    if still := [tensor for tensor in (*gates, *weights) if not tensor.requires_grad]:
+        raise ValueError(
+            f"{len(still)} of {len(gates)} gates and {len(weights)} weights have no gradient, one of shape "
+            f"{tuple(still[0].shape)}; set requires_grad before the losses are computed"
+        )
     if both := {id(gate) for gate in gates} & {id(weight) for weight in weights}:
         raise ValueError(
             f"{len(both)} of the {len(gates)} gates are also among the weights; the two levels must not "

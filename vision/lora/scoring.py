@@ -31,7 +31,8 @@ def score_candidates(
     """
     names = list(lora.gates)
     if score == "gate":
-        return {name: gate().item() for name, gate in lora.gates.items()}
+        # In float64: in float32 gates above 0.99999994 are one gate.
+        return {name: gate.alpha.double().sigmoid().item() for name, gate in lora.gates.items()}
     if score == "gate_norm":
         return lora.relative_norms()
     if score not in get_args(Score):

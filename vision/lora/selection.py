@@ -1,5 +1,6 @@
 """Which candidates stay."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,19 @@ class Selection:
         return {"selection": told, "search_log": [dict(step) for step in self.log]}
 
 
+def check_choice(costs: Mapping[str, int], k: int | None, budget: int | None) -> None:
+    """Raises ValueError where no choice can be made of candidates with these costs, whatever their scores."""
+    if k is None and budget is None:
+        raise ValueError("give k, the number of candidates, or budget, the number of parameters, or both")
+    if k is not None and not 1 <= k <= len(costs):
+        raise ValueError(f"k is {k}; expected 1 to {len(costs)}, the number of candidates")
+    if budget is not None and budget < min(costs.values()):
+        raise ValueError(
+            f"no candidate fits into the budget of {budget:,} parameters; the cheapest costs "
+            f"{min(costs.values()):,}; raise the budget or give k"
+        )
+
+
 def choose(
     scores: Mapping[str, float],
     costs: Mapping[str, int],
@@ -40,17 +54,20 @@ def choose(
 
     Args:
         scores: by name; with a budget, a gain for which zero is none.
-        costs: parameters by name.
+        costs: parameters by name, of the same candidates.
         k: how many.
         budget: parameters in all.
 
     Raises:
-        ValueError: neither k nor budget, k out of range, or nothing fits or gains.
+        ValueError: neither k nor budget, k out of range, a score that is not finite, or nothing fits or
+            gains.
     """
-    if k is None and budget is None:
-        raise ValueError("give k, the number of candidates, or budget, the number of parameters, or both")
-    if k is not None and not 1 <= k <= len(scores):
-        raise ValueError(f"k is {k}; expected 1 to {len(scores)}, the number of candidates")
+    check_choice(costs, k, budget)
+    if wrong := [name for name, score in scores.items() if not math.isfinite(score)]:
+        raise ValueError(
+            f"the score of {wrong[0]!r} is {scores[wrong[0]]}, so that candidates have no order; the loss "
+            "that it comes from must be finite"
+        )
     if budget is None:
         return tuple(sorted(scores, key=lambda name: (-scores[name], name))[:k])
     chosen: list[str] = []

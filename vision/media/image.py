@@ -16,6 +16,11 @@ from torch import Tensor
 
 from vision.whole_file import written_aside
 
+#: Ends of names of pictures that are read: those of Pillow's that hold pixels alone.
+READABLE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib"}
+    | {".gif", ".jp2", ".j2k", ".avif", ".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".ico", ".pcx"}
+)
 #: What Pillow's decoders raise on damaged files, besides OSError.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
@@ -66,7 +71,9 @@ def decode_image(content: bytes, name: str, channels: int = 3) -> Image.Image:
         with Image.open(BytesIO(content)) as opened:
             opened.load()
             image = ImageOps.exif_transpose(opened)
-    except (*DAMAGE, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"{name}: {error} Cut it into parts") from error
+    except DAMAGE as error:
         raise UnreadableImageError(f"{name}: not a whole picture ({error})") from error
     return _to_8_bits(image, name).convert("RGB" if channels == 3 else "L")
 

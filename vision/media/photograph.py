@@ -22,8 +22,6 @@ from vision.whole_file import written_aside
 
 #: Formats that a photograph is written in again, by Pillow's names.
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
-#: Ends of their files' names.
-PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".png", ".tif", ".tiff", ".webp", ".bmp"))
 # Camera data among the tags of a TIFF; the others tell how its pixels lie.
 _TIFF_TAGS = frozenset((270, 271, 272, 305, 306, 315, 33432, 34665, 34853))
 _CAMERA_TAGS = frozenset((271, 272, 34665, 34853))
@@ -108,17 +106,24 @@ def read_photograph(path: str | Path) -> Photograph:
                 return _photograph(image, content, path)
     except UnreadableImageError:
         raise
-    except (*DAMAGE, Image.DecompressionBombError, cv2.error) as error:
+    except Image.DecompressionBombError as error:
+        raise UnreadableImageError(f"{path}: {error} Cut it into parts") from error
+    except (*DAMAGE, cv2.error) as error:
         raise UnreadableImageError(f"{path}: not a whole picture ({error})") from error
 
 
 def _photograph(image: Image.Image, content: bytes, path: Path) -> Photograph:
-    if image.format not in FORMATS:
+    # Cameras put previews behind a JPEG's picture and call the file MPO.
+    kind = "JPEG" if image.format == "MPO" else image.format
+    if kind not in FORMATS:
         raise UnreadableImageError(
             f"{path} is a {image.format}, which is not written here; convert it to {', '.join(FORMATS)}"
         )
-    if getattr(image, "n_frames", 1) > 1:
-        raise UnreadableImageError(f"{path} has {image.n_frames} pages; save them one by one")  # pyright: ignore
+    pages: int = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format == "MPO":
+        warnings.warn(f"{path}: of its {pages} pictures (MPO) the first is kept", stacklevel=3)
+    elif pages > 1:
+        raise UnreadableImageError(f"{path} has {pages} pages; save them one by one")
     image.load()
     exif = image.getexif()
     orientation = exif.pop(ExifTags.Base.Orientation, 1)
@@ -141,7 +146,7 @@ def _photograph(image: Image.Image, content: bytes, path: Path) -> Photograph:
     color, alpha = pixels, None
     if pixels.shape[2] in (2, 4):
         color, alpha = np.ascontiguousarray(pixels[..., :-1]), pixels[..., -1]
-    return Photograph(color, alpha, image.format, options)
+    return Photograph(color, alpha, kind, options)
 
 
 def _plain(image: Image.Image, path: Path) -> Image.Image:
@@ -192,7 +197,7 @@ def _save_options(image: Image.Image, exif: Image.Exif, content: bytes, path: Pa
         warnings.warn(f"{path}: CMYK becomes RGB, without its colour profile", stacklevel=4)
     elif profile and image.format != "BMP":
         options["icc_profile"] = profile
-    if image.format == "JPEG":
+    if image.format in ("JPEG", "MPO"):
         options["progressive"] = bool(image.info.get("progressive"))
         if image.mode in ("RGB", "L"):  # as strongly compressed as it was
             options["qtables"] = image.quantization  # pyright: ignore[reportAttributeAccessIssue]

@@ -16,7 +16,7 @@ from vision.media.video import SAME_BYTES, UnreadableVideoError, frame_for, upri
 from vision.whole_file import written_aside
 
 #: Ends of names of videos that are written as they were read.
-VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv"))
+WRITTEN_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv"))
 
 
 def rewrite_video(
@@ -36,9 +36,15 @@ def rewrite_video(
         How many frames.
 
     Raises:
-        UnreadableVideoError: there is no such file, it is no video, or it is cut short.
+        UnreadableVideoError: there is no such file, it is no video, it is cut short, or of a format that is
+            not written here.
     """
     source, count = Path(source), 0
+    if source.suffix.lower() not in WRITTEN_SUFFIXES:
+        raise UnreadableVideoError(
+            f"{source} is a {source.suffix}, which is not written here; convert it to "
+            f"{', '.join(sorted(WRITTEN_SUFFIXES))}"
+        )
     try:
         with av.open(str(source)) as inside, written_aside(Path(target)) as aside:
             if not inside.streams.video:

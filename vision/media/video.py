@@ -4,6 +4,7 @@ Legend: C channels, F frames, H height, W width.
 """
 
 import warnings
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from vision.whole_file import written_aside
 SAME_BYTES = {"x264-params": "mbtree=0"}
 
 
+#: Ends of names of videos that are read.
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"))
+
+
 class UnreadableVideoError(ValueError):
     """A file that is no video, or a damaged one; the message names it."""
 
@@ -38,17 +43,8 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
         UnreadableVideoError: there is no such file, it is no video, it is cut short, or its frames have
             several sizes.
     """
-    frames = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise UnreadableVideoError(f"{path} holds no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            frames = [upright(frame) for frame in container.decode(stream)]
-            rate, declared = stream.average_rate, stream.frames
-    except FFmpegError as error:
-        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+    frames = list(read_frames(path))
+    rate, declared = _head(path)
     if not frames or rate is None or len(frames) < declared:
         raise UnreadableVideoError(f"{path} is cut short: {len(frames)} of {declared} frames can be decoded")
     for number, frame in enumerate(frames):
@@ -60,6 +56,38 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
             )
     pixels = torch.from_numpy(np.stack(frames))  # (F, H, W, C)
     return pixels.permute(3, 0, 1, 2).contiguous(), float(rate)
+
+
+def read_frames(path: Path | str) -> Iterator[np.ndarray]:
+    """The frames of a video one by one, upright, uint8 (H, W, 3).
+
+    Raises:
+        UnreadableVideoError: there is no such file, it is no video, or damaged from some frame on.
+    """
+    try:
+        with av.open(str(path)) as container:
+            stream = _pictures(container, path)
+            stream.thread_type = "AUTO"
+            for frame in container.decode(stream):
+                yield upright(frame)
+    except FFmpegError as error:
+        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+
+
+def _pictures(container: Any, path: Path | str) -> Any:
+    if not container.streams.video:
+        raise UnreadableVideoError(f"{path} holds no video stream")
+    return container.streams.video[0]
+
+
+def _head(path: Path | str) -> tuple[Any, int]:
+    """Frames a second and their number, as the file's head says; None and 0 where it does not."""
+    try:
+        with av.open(str(path)) as container:
+            stream = _pictures(container, path)
+            return stream.average_rate, stream.frames
+    except FFmpegError as error:
+        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:
@@ -74,11 +102,7 @@ def frame_count(path: Path | str) -> int:
     Raises:
         UnreadableVideoError: there is no such file, it is no video, or its head does not say.
     """
-    try:
-        with av.open(str(path)) as container:
-            count = container.streams.video[0].frames if container.streams.video else 0
-    except FFmpegError as error:
-        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+    _, count = _head(path)
     if count < 1:
         raise UnreadableVideoError(f"{path}: its head names no frames; write it anew as .mp4")
     return count

@@ -37,7 +37,7 @@ def fog_density(pixels: Tensor) -> float:
             bottom and the right are left out.
 
     Returns:
-        At least 0; NaN where no patch can be measured (a black picture).
+        At least 0; NaN where no patch can be measured (a picture of one grey).
 
     Raises:
         ValueError: another shape, or a side below 16 pixels.

@@ -8,11 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from vision.dehaze.clip_statistics import CLIP_MEAN, CLIP_STD
 from vision.dehaze.directions.pixel_encoder import PixelEncoder
-
-#: What CLIP was trained with (Radford et al. 2021), for folders that say nothing else.
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class ClipEncoder(PixelEncoder):

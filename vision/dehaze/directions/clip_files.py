@@ -6,7 +6,8 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, CLIPModel
 from transformers.image_processing_base import ImageProcessingMixin
 
-from vision.dehaze.directions.clip_encoder import CLIP_MEAN, CLIP_STD, ClipEncoder
+from vision.dehaze.clip_statistics import CLIP_MEAN, CLIP_STD
+from vision.dehaze.directions.clip_encoder import ClipEncoder
 
 
 def load_clip(source: str) -> tuple[ClipEncoder, Any]:

@@ -53,10 +53,17 @@ def read_rgbd(picture: Path, depth: Path) -> Scene:
     return Scene(picture.stem, clear, relative_depth(values, str(depth)))
 
 
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:  # which advises to trust the file
+        raise ValueError(f"{path}: no array of numbers as numpy.save writes it, or a damaged one") from error
+
+
 def _read_depth(path: Path) -> np.ndarray:
     try:
         if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
+            return _read_array(path)
         with Image.open(path) as opened:
             opened.load()
             if len(opened.getbands()) != 1 or opened.mode == "P":
