@@ -156,10 +156,31 @@ def test_perceptual_and_video_distances(network: torch.nn.Module) -> None:
     assert (video_features(network, flicker)[:, DIMENSION // 2 :] > 1e-3).any()
     assert video_features(network, still[: WINDOW - 1]).shape == (0, DIMENSION)
     many = torch.randn(DIMENSION + 20, DIMENSION, generator=generator)
-    assert frechet_video_distance(many, many) == pytest.approx(0, abs=1e-6)
-    near, far = (frechet_video_distance(many, many + shift) for shift in (0.1, 1.0))
+    clips = list(many.split(5))
+    assert frechet_video_distance(clips, clips) == pytest.approx((0, 0), abs=1e-6)
+    near, far = (frechet_video_distance(clips, [clip + shift for clip in clips])[0] for shift in (0.1, 1.0))
     assert near is not None and far is not None and near < far
-    assert frechet_video_distance(many[:DIMENSION], many) is None
+    few = list(many[:DIMENSION].split(5))
+    assert frechet_video_distance(few, few) == (None, None)
+    # Enough for a distance, too few for one without an eighth of them.
+    few = list(many[: DIMENSION + 5].split(5))
+    distance, error = frechet_video_distance(few, few)
+    assert distance == pytest.approx(0, abs=1e-6) and error is None
+
+
+def test_the_error_of_a_frechet_distance_is_that_of_new_clips():
+    """By the jackknife of one set, and by how sets differ."""
+
+    def drawn(seed: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        generator = torch.Generator().manual_seed(seed)
+        made, true = torch.randn(2, 96, 4, DIMENSION, generator=generator)
+        clips = torch.randn(96, 1, DIMENSION, generator=generator)  # windows of one clip are alike
+        return list(made + clips + 1), list(true + clips)
+
+    found = [frechet_video_distance(*drawn(seed)) for seed in range(12)]
+    spread = torch.tensor([distance for distance, _ in found]).std().item()
+    told = [error for _, error in found if error is not None]
+    assert len(told) == 12 and 0.5 * spread < sum(told) / 12 < 2 * spread
 
 
 def test_a_truth_set_names_its_files_by_what_it_depends_on(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 Legend: T frames, H height, W width, N windows, C = 40 channels, D = 2 C features.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ from vision.metrics.statistics import FeatureStatistics
 #: Frames of a window.
 WINDOW = 8
 _STAGE = 8
+# That are left out in turn for the standard error of a distance.
+_GROUPS = 8
 #: D.
 DIMENSION = 2 * STAGES[_STAGE][1]
 #: What tables call a Fréchet distance of these features; it is not comparable with that of other networks.
@@ -45,17 +49,40 @@ def video_features(network: nn.Module, video: Tensor) -> Tensor:
     return torch.stack(found) if found else torch.zeros(0, DIMENSION)
 
 
-def frechet_video_distance(made: Tensor, true: Tensor) -> float | None:
-    """Fréchet distance of two sets of :func:`video_features`; None for fewer windows than it takes.
+def frechet_video_distance(
+    made: Sequence[Tensor], true: Sequence[Tensor]
+) -> tuple[float | None, float | None]:
+    """Fréchet distance of two sets of videos, and its standard error.
+
+    The error is a jackknife's: ``g`` groups of videos are left out in turn, and it is the root of
+    ``(g - 1) / g`` times the sum of the squares by which the distances differ from their mean.
 
     Args:
-        made: shape (N, D).
-        true: likewise, any number.
+        made: :func:`video_features` of each video, shape (N, D).
+        true: likewise, of the same videos in the same order.
+
+    Returns:
+        Both None for fewer windows than they take.
     """
-    if min(len(made), len(true)) <= DIMENSION:
-        return None
+    groups = min(_GROUPS, len(made))
+    rest = [
+        _distance(*([f for n, f in enumerate(side) if n % groups != left] for side in (made, true)))
+        for left in range(groups)
+    ]
+    known = [distance for distance in rest if distance is not None]
+    error = None
+    if len(known) == groups > 1:
+        middle = sum(known) / groups
+        error = ((groups - 1) / groups * sum((distance - middle) ** 2 for distance in known)) ** 0.5
+    return _distance(made, true), error
+
+
+def _distance(made: Sequence[Tensor], true: Sequence[Tensor]) -> float | None:
     sides = []
-    for features in (made, true):
+    for videos in (made, true):
+        features = torch.cat(list(videos)) if videos else torch.zeros(0, DIMENSION)
+        if len(features) <= DIMENSION:
+            return None
         sides.append(FeatureStatistics(DIMENSION))
         sides[-1].update(features)
     return frechet_distance(*sides)

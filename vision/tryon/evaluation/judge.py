@@ -72,8 +72,9 @@ class Judge:
                 name: self._pooled(f"{kind} {name}")
                 for name in ("ssim_inside", "ssim_outside", "perceptual", "nearest")
             }
-            sides = [torch.cat(self._features[f"{kind} {side}"]) for side in ("made", "true")]
-            made[kind]["frechet"] = {"value": frechet_video_distance(*sides), "error": None}
+            sides = (self._features[f"{kind} {side}"] for side in ("made", "true"))
+            distance, error = frechet_video_distance(*sides)
+            made[kind]["frechet"] = {"value": distance, "error": error}
         return made
 
     def _timing(self, clip: TruthClip, made: np.ndarray) -> None:
