@@ -28,13 +28,13 @@ from vision.latents import decode, encode, spatial_factor
 from vision.pipeline_device import NetworkDeviceMixin
 from vision.pipeline_folder import check_pipeline_folder, safe_folder
 from vision.sourced_text_encoder import text_parts, without_sourced_text
-from vision.text import encode_prompts, load_text_encoder
+from vision.text import load_text_encoder
 from vision.transformer import VideoTransformer
-from vision.tryon.captions import check_caption_embeds, encode_captions
 from vision.tryon.clip import ActionSource, TryOnClip, make_clip
 from vision.tryon.control import control_latents
 from vision.tryon.guided import GuidedTryOn
 from vision.tryon.parts import check_parts, has_guider, splits_control
+from vision.tryon.pipeline_text import TryOnTextMixin
 from vision.tryon.pixels import Frames, MaskFrames
 from vision.tryon.reference import without_reference
 from vision.tryon.repaint import repaint as repaint_outside
@@ -51,7 +51,7 @@ from vision.tryon.windows import windows
 OUTPUT_TYPES = ("pil", "pt", "np", "latent")
 
 
-class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
+class TryOnPipeline(TryOnTextMixin, NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
     """A person in a video who handles a garment wears another one (iTryOn, arXiv 2605.21431).
 
     The flow ODE is walked from noise to data. Context blocks read the person without the garment, the
@@ -293,36 +293,6 @@ class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
 
     # ---------------------------------------------------------------- its parts
 
-    def encode_prompt(
-        self,
-        prompt: str,
-        negative_prompt: str | None = None,
-        guided: bool = True,
-        prompt_embeds: Tensor | None = None,
-        negative_prompt_embeds: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Embeddings (1, M, text_dim) of the prompt and, where guidance needs it, of the negative one.
-
-        Raises:
-            ValueError: no text encoder and no embeddings, or embeddings of another shape.
-        """
-        negative = self.config["default_negative_prompt"] if negative_prompt is None else negative_prompt
-        wanted = [(prompt, prompt_embeds)] + [(negative, negative_prompt_embeds)] * guided
-        width = self.transformer.config.text_dim
-        found = []
-        for text, embeds in wanted:
-            if embeds is None:
-                self._require_text_encoder("prompt_embeds and negative_prompt_embeds")
-                embeds = encode_prompts(
-                    self.tokenizer, self.text_encoder, [text], self.config["max_prompt_tokens"]
-                )
-            if embeds.ndim != 3 or embeds.shape[0] != 1 or embeds.shape[2] != width:
-                raise ValueError(
-                    f"prompt embeddings have shape {tuple(embeds.shape)}, expected (1, tokens, {width})"
-                )
-            found.append(embeds)
-        return found[0], found[1] if guided else None
-
     @torch.no_grad()
     def guided(
         self,
@@ -406,32 +376,6 @@ class TryOnPipeline(NetworkDeviceMixin, WanLoraLoaderMixin, DiffusionPipeline):
             progress.update()
         require_finite(x_t)
         return x_t
-
-    @torch.no_grad()
-    def caption_embeds(
-        self, clip: TryOnClip, given: Mapping[str, Tensor] | None = None
-    ) -> Mapping[str, Tensor]:
-        """Embeddings (N, text_dim) of all captions of a clip and of the empty one, for :meth:`guided`.
-
-        Args:
-            clip: with its actions.
-            given: instead of encoding; checked.
-
-        Raises:
-            ValueError: some are missing or have another width; no text encoder and none given.
-        """
-        if not has_guider(self.transformer):
-            return {}
-        captions = ["", *(caption for _, _, caption in clip.actions)]
-        if given is not None:
-            check_caption_embeds(given, captions, self.transformer.config.text_dim)
-            return given
-        self._require_text_encoder("caption_embeds")
-        return encode_captions(self.tokenizer, self.text_encoder, captions, self.config["max_prompt_tokens"])
-
-    def _require_text_encoder(self, instead: str) -> None:
-        if self.text_encoder is None or self.tokenizer is None:
-            raise ValueError(f"this pipeline has no text encoder; pass {instead}, or load it with one")
 
     def _check_guided(self, hands: Frames | None, actions: Any) -> None:
         if has_guider(self.transformer):
