@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vision.command_line import exit_status
+from vision.command_line import at_least_one, exit_status
 from vision.dehaze.synthetic.domain import DOMAINS
 
 if TYPE_CHECKING:
@@ -153,18 +153,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="KIND",
         help=f"kinds of haze: {', '.join(DOMAINS)}; default all",
     )
-    add("--variants", type=_at_least_one, default=1, metavar="N", help="of each kind a scene; default 1")
+    add("--variants", type=at_least_one, default=1, metavar="N", help="of each kind a scene; default 1")
     add("--test-share", type=_share, default=0.0, metavar="S", help="of the scenes, in [0, 1]; default 0")
     add("--seed", type=int, default=0, help="default 0")
     add("--overwrite", action="store_true", help="write anew what was made with other settings")
     return parser.parse_args(argv)
-
-
-def _at_least_one(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"found {text}, expected at least 1")
-    return value
 
 
 def _share(text: str) -> float:
