@@ -27,8 +27,8 @@ def find_pictures(place: Path | str) -> list[Path]:
 def find_pictures_and_videos(place: Path | str) -> tuple[list[Path], list[Path]]:
     """As :func:`find_pictures`, for pictures and for videos, of which one may be missing."""
     found = _found(Path(place), READABLE_SUFFIXES | VIDEO_SUFFIXES, "pictures or videos such as .png or .mp4")
-    videos = [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
-    return [path for path in found if path not in videos], videos
+    pictures = [path for path in found if path.suffix.lower() in READABLE_SUFFIXES]
+    return pictures, [path for path in found if path.suffix.lower() in VIDEO_SUFFIXES]
 
 
 def read_pixels(path: Path | str) -> Tensor:

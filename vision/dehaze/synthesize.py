@@ -54,9 +54,6 @@ def synthesize(
 ) -> int:
     """Writes the pairs that are not there yet and a contact sheet, and says where all is.
 
-    Returns:
-        The exit status: 1 where a scene cannot be read, else 0.
-
     Args:
         out: folder of the data set.
         rgbd: folders with ``clear`` and ``depth`` in them.
@@ -65,6 +62,9 @@ def synthesize(
             :func:`vision.dehaze.synthetic.synthesis.write_pairs`.
         photographs: folders of clear pictures without depth, which is invented for them.
         brightness: least and greatest mean of a clear picture, to which each is brought; None leaves them.
+
+    Returns:
+        The exit status: 1 where a scene cannot be read, else 0.
 
     Raises:
         ValueError: as :func:`vision.dehaze.synthetic.synthesis.write_pairs`; ``out`` is one of the sources; a

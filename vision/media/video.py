@@ -5,6 +5,7 @@ Legend: C channels, F frames, H height, W width.
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,6 @@ from vision.whole_file import written_aside
 #: Of x264. What it learns of how blocks are referred to later ("mbtree") differs from time to time on
 #: processors with AVX-512, and with it the bytes of every second encoding of a clip of 96 x 72.
 SAME_BYTES = {"x264-params": "mbtree=0"}
-
-
 #: Ends of names of videos that are read.
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi"))
 
@@ -43,10 +42,10 @@ def read_video(path: Path | str) -> tuple[Tensor, float]:
         UnreadableVideoError: there is no such file, it is no video, it is cut short, or its frames have
             several sizes.
     """
-    frames = list(read_frames(path))
-    rate, declared = _head(path)
-    if not frames or rate is None or len(frames) < declared:
-        raise UnreadableVideoError(f"{path} is cut short: {len(frames)} of {declared} frames can be decoded")
+    with _pictures(path) as stream:
+        frames, rate = list(_decoded(stream, path)), stream.average_rate
+    if rate is None:
+        raise UnreadableVideoError(f"{path}: its head names no frame rate; write it anew as .mp4")
     for number, frame in enumerate(frames):
         if frame.shape != frames[0].shape:
             before, now = (f"{value.shape[0]}x{value.shape[1]}" for value in (frames[0], frame))
@@ -62,32 +61,33 @@ def read_frames(path: Path | str) -> Iterator[np.ndarray]:
     """The frames of a video one by one, upright, uint8 (H, W, 3).
 
     Raises:
-        UnreadableVideoError: there is no such file, it is no video, or damaged from some frame on.
+        UnreadableVideoError: there is no such file, it is no video, or it is cut short; this is known at its
+            end.
     """
+    with _pictures(path) as stream:
+        yield from _decoded(stream, path)
+
+
+@contextmanager
+def _pictures(path: Path | str) -> Iterator[Any]:
+    """The stream of pictures of a file that is open; what its library raises becomes UnreadableVideoError."""
     try:
         with av.open(str(path)) as container:
-            stream = _pictures(container, path)
-            stream.thread_type = "AUTO"
-            for frame in container.decode(stream):
-                yield upright(frame)
+            if not container.streams.video:
+                raise UnreadableVideoError(f"{path} holds no video stream")
+            yield container.streams.video[0]
     except FFmpegError as error:
         raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
 
 
-def _pictures(container: Any, path: Path | str) -> Any:
-    if not container.streams.video:
-        raise UnreadableVideoError(f"{path} holds no video stream")
-    return container.streams.video[0]
-
-
-def _head(path: Path | str) -> tuple[Any, int]:
-    """Frames a second and their number, as the file's head says; None and 0 where it does not."""
-    try:
-        with av.open(str(path)) as container:
-            stream = _pictures(container, path)
-            return stream.average_rate, stream.frames
-    except FFmpegError as error:
-        raise UnreadableVideoError(f"{path}: not a whole video ({error.strerror})") from error
+def _decoded(stream: Any, path: Path | str) -> Iterator[np.ndarray]:
+    stream.thread_type = "AUTO"
+    count = 0
+    for frame in stream.container.decode(stream):
+        count += 1
+        yield upright(frame)
+    if count == 0 or count < stream.frames:
+        raise UnreadableVideoError(f"{path} is cut short: {count} of {stream.frames} frames can be decoded")
 
 
 def upright(frame: av.VideoFrame) -> np.ndarray:
@@ -102,7 +102,8 @@ def frame_count(path: Path | str) -> int:
     Raises:
         UnreadableVideoError: there is no such file, it is no video, or its head does not say.
     """
-    _, count = _head(path)
+    with _pictures(path) as stream:
+        count = stream.frames
     if count < 1:
         raise UnreadableVideoError(f"{path}: its head names no frames; write it anew as .mp4")
     return count

@@ -119,11 +119,13 @@ def overlapping(actions: Sequence[Action]) -> bool:
     return any(fault.kind == "overlap" for fault in action_faults(actions, None))
 
 
-def ordered_actions(actions: Iterable[Any], num_frames: int, name: str = "the clip") -> list[Action]:
+def ordered_actions(
+    actions: str | Path | Iterable[Any], num_frames: int, name: str = "the clip"
+) -> list[Action]:
     """The actions in the order of time, apart from each other; :func:`split_overlaps` with a warning.
 
     Args:
-        actions: ``(first_frame, last_frame, caption)``, both frames included, in any order.
+        actions: as of :func:`read_actions`, in any order.
         num_frames: T.
         name: of the video or file, for messages.
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vision.tryon.actions import Action, ordered_actions, read_actions, retime
+from vision.tryon.actions import Action, ordered_actions, retime
 from vision.tryon.pixels import Frames, MaskFrames, garment_pixels, mask_pixels, video_pixels
 from vision.tryon.segments import RATE
 
@@ -119,7 +119,7 @@ def make_clip(
             stacklevel=3,
         )
     said: Any = actions(pixels[0]) if callable(actions) else actions
-    timed = ordered_actions([] if said is None else read_actions(said), count)
+    timed = ordered_actions([] if said is None else said, count)
     clip = TryOnClip(**found, garment=garment_pixels(garment, height, width), actions=timed)
     kept = (count - 1) // RATE * RATE + 1
     if kept < count:
